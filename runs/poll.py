@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 TAIL_CHARACTERS = 3_000
-MAX_POLLS_AT_ONCE = 8
+MAX_POLLS_AT_ONCE = 64
 NEVER = "it was never started: ml-intern was killed before"
 
 
@@ -56,18 +56,25 @@ async def refresh(store: "Store", thread_id: str | None = None) -> list[str]:
     """
     if thread_id is None:
         await adopt_unlisted(store)
+    polled = await poll_all(store, await store.runs.unfinished(thread_id))
+    return [f"{row.id} is shown as last known ({row.state}): {problem}" for row, problem in polled if problem]
+
+
+async def poll_all(store: "Store", rows: Sequence[RunRow]) -> list[tuple[RunRow, str]]:
+    """Poll runs at the same time, so that those on one machine share a request.
+
+    Return each row, with the reason if its status is not available.
+    """
     gate = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
 
-    async def problem(row: RunRow) -> str:
+    async def polled(row: RunRow) -> tuple[RunRow, str]:
         async with gate:
             try:
-                await poll(store, row)
+                return await poll(store, row), ""
             except TemporaryError as error:
-                return f"{row.id} is shown as last known ({row.state}): {error.message}"
-        return ""
+                return row, error.message
 
-    problems = await asyncio.gather(*map(problem, await store.runs.unfinished(thread_id)))
-    return [line for line in problems if line]
+    return list(await asyncio.gather(*map(polled, rows)))
 
 
 def _backend(store: "Store", row: RunRow) -> Backend:

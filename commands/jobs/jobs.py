@@ -10,7 +10,7 @@ import typer
 
 from ml_intern.commands.failure import say
 from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines
-from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.text.formatting import duration, money, plural
@@ -84,16 +84,14 @@ async def found_run(store: "Store", text: str, *, latest: bool = True) -> "RunRo
 
 
 async def _all() -> list[Shown]:
-    from ml_intern.runs.poll import adopt_unlisted, poll
+    from ml_intern.runs.poll import adopt_unlisted, poll_all
 
     async with open_store() as store:
         await adopt_unlisted(store)
         found = []
-        for row in await store.runs.list():
-            try:
-                seen = await poll(store, row)
-            except TemporaryError as error:
-                found.append(Shown(row, f"last known state: {error.message}"))
+        for seen, problem in await poll_all(store, await store.runs.list()):
+            if problem:
+                found.append(Shown(seen, f"last known state: {problem}"))
                 continue
             gone = seen.open and await store.threads.get(seen.thread_id) is None
             unlaunched = seen.open and seen.handle is None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,16 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    workspace = tmp_path / "workspace"
+    async with opened_bench(tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def opened_bench(folder: Path) -> AsyncIterator[Bench]:
+    """A bench with its workspace and its data below a folder."""
+    workspace = folder / "workspace"
     workspace.mkdir()
-    async with await Store.open(tmp_path / "home") as store:
+    async with await Store.open(folder / "home") as store:
         models = Models(store.ledger)
         defaults = RunOptions(model="none", workspace=str(workspace))
         services = Services(models, create_builtin_tools(), store, defaults)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.remote.far_side import slots
-from ml_intern.runs.remote.far_side.delivery import CHUNK, prepare
+from ml_intern.runs.remote.far_side.delivery import prepare
 from ml_intern.runs.remote.far_side.folder import (
     boot_id,
     is_supervised,
@@ -26,6 +26,7 @@ from ml_intern.runs.remote.far_side.slurm import cancel_job, queue_state, submit
 from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, detach, end_marked
 
 START_SECONDS = 30.0
+LOG_BYTES = 1 << 21
 RESTARTED, KILLED = "the machine restarted", "its supervisor was killed"
 
 
@@ -80,7 +81,7 @@ def log(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         return {"text": ""}
     with path.open("rb") as file:
         file.seek(order["offset"])
-        return {"text": base64.b64encode(file.read(CHUNK)).decode()}
+        return {"text": base64.b64encode(file.read(LOG_BYTES)).decode()}
 
 
 def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ async def test_a_run_that_was_never_started_never_starts(box: RemoteBench) -> No
 
 
 async def test_many_runs_are_polled_in_one_request(box: RemoteBench, tmp_path: Path) -> None:
-    rows = await asyncio.gather(*(box.started(command="sleep 600", name=f"n{number}") for number in range(6)))
+    rows = await asyncio.gather(*(box.started(command="sleep 600", name=f"n{number}") for number in range(12)))
     counted = tmp_path / "bin"
     counted.mkdir()
     (counted / "ssh").write_text(f'#!/bin/sh\necho >> {tmp_path}/calls\nexec /usr/bin/ssh "$@"\n')
@@ -109,7 +109,7 @@ async def test_many_runs_are_polled_in_one_request(box: RemoteBench, tmp_path: P
     assert {row.state for row in await box.store.runs.list()} == {"running"}
     for row in await box.store.runs.list():
         await stop(box.store, row)
-    assert len(rows) == 6
+    assert len(rows) == 12
 
 
 async def test_files_of_a_run_are_copied_and_those_that_programs_obey_are_not(box: RemoteBench) -> None:
