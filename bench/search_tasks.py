@@ -162,6 +162,18 @@ class RealSearch(PlantedSearch):
         )
 
 
+@dataclass(frozen=True)
+class RealTask(PlantedTask):
+    """A task whose best combination is the ideas that help, although they change what others do."""
+
+    helpful: frozenset[str] = frozenset()
+
+    @property
+    def best(self) -> frozenset[str]:
+        """Return the ideas that help."""
+        return self.helpful
+
+
 def planted(name: str, order: Random, evaluator: RealEvaluator) -> PlantedTask:
     """Return a task with its ideas in a random order. Its value is the mean of many evaluations with other seeds."""
     ideas = [*HELPFUL[name], *OTHERS]
@@ -171,7 +183,7 @@ def planted(name: str, order: Random, evaluator: RealEvaluator) -> PlantedTask:
         known = have & {*HELPFUL[name], "worse"}
         return fmean(evaluator.value(name, known, seed) for seed in EXACT_SEEDS)
 
-    return PlantedTask(value, tuple(ideas), crash=frozenset({"crash"}))
+    return RealTask(value, tuple(ideas), crash=frozenset({"crash"}), helpful=frozenset(HELPFUL[name]))
 
 
 def figures_of(name: str, policy: PolicyName, seeds: Sequence[int], evaluator: RealEvaluator) -> Mapping[str, Any]:
