@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ml_intern.safety.secrets.env_files import is_env_file
@@ -17,11 +18,33 @@ class Limits:
     """Size limits: larger files are excluded, larger workspaces get no snapshots."""
 
     file_bytes: int = 50 * 1024 * 1024
-    files: int = 50_000
+    files: int = 200_000
     new_bytes: int = 2 * 1024 * 1024 * 1024
     """Bytes that one snapshot may add to the repository."""
     free_bytes: int = 1024 * 1024 * 1024
     """Bytes that must stay free on the disk."""
+
+
+_SETTLED_NS = 2_000_000_000
+"""A file that changed this short before it was inspected may change again without another time."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file or symlink of the last snapshot. It is unchanged while its change time and inode are."""
+
+    ctime_ns: int
+    """0 if it changed so recently that a later change might have the same time."""
+    inode: int
+    mode: int | None
+    """Permission bits; None for a symlink."""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "KnownFile":
+        """Return what to remember of a file that was just inspected."""
+        is_settled = found.st_ctime_ns < time.time_ns() - _SETTLED_NS
+        mode = found.st_mode & 0o777 if stat.S_ISREG(found.st_mode) else None
+        return cls(found.st_ctime_ns if is_settled else 0, found.st_ino, mode)
 
 
 def is_secret(path: bytes) -> bool:
@@ -80,8 +103,8 @@ class Scan:
     included: list[bytes] = field(default_factory=list[bytes])
     missing: list[bytes] = field(default_factory=list[bytes])
     excluded: dict[bytes, str] = field(default_factory=dict[bytes, str])
-    modes: dict[bytes, int] = field(default_factory=dict[bytes, int])
-    """Permission bits of regular files."""
+    files: dict[bytes, KnownFile] = field(default_factory=dict[bytes, KnownFile])
+    """What was included."""
     new_bytes: int = 0
 
     def __post_init__(self) -> None:
@@ -103,11 +126,25 @@ class Scan:
         else:
             self._include(path, found, is_changed=is_changed)
 
+    def changed(self, known: Mapping[bytes, KnownFile]) -> Iterable[bytes]:
+        """Return the known paths to classify again; the others are as they were."""
+        lstat, root, contains = os.lstat, self.root, self._folders.contains
+        gone = {folder for folder in {parent_of(path) for path in known} if not contains(folder)}
+        found = [path for path in known if parent_of(path) in gone] if gone else []
+        for path, before in known.items():
+            try:
+                now = lstat(root + path)
+            except OSError:
+                found.append(path)
+                continue
+            if now.st_ctime_ns != before.ctime_ns or now.st_ino != before.inode:
+                found.append(path)
+        return found
+
     def _include(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> None:
         self.included.append(path)
-        if stat.S_ISREG(found.st_mode):
-            self.modes[path] = found.st_mode & 0o777
-            self.new_bytes += found.st_size if is_changed else 0
+        self.files[path] = KnownFile.of(found)
+        self.new_bytes += found.st_size if is_changed and stat.S_ISREG(found.st_mode) else 0
 
     def _exclusion_reason(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> str:
         if is_secret(path):

@@ -3,11 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.snapshots.git import IGNORE_SOME, GitProcesses, ShadowGit, SnapshotError, too_many_files
-from ml_intern.snapshots.scan import Limits, Scan
+from ml_intern.snapshots.scan import KnownFile, Limits, Scan, lstat_or_none
 from ml_intern.snapshots.users_git import find_user_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -67,6 +68,16 @@ class Change:
     blob: str
 
 
+@dataclass(frozen=True)
+class _LastSnapshot:
+    """What the last snapshot of this session found, so that the next one looks only at what changed."""
+
+    index: tuple[int, int, int]
+    files: Mapping[bytes, KnownFile]
+    forced: Collection[bytes]
+    """Paths that were included although they may be too large."""
+
+
 class ShadowRepository:
     """The shadow repository of one workspace. The methods block, need `git.locked`, and raise SnapshotError."""
 
@@ -81,6 +92,7 @@ class ShadowRepository:
         name = f"index-{len(self._prefix)}"
         self.git = ShadowGit(folder, ignores.top, folder / name, ignores.ignore_file, processes)
         data_home = f"/{_escape_pattern(home.relative_to(ignores.top))}/" if home.is_relative_to(ignores.top) else ""
+        self._last: _LastSnapshot | None = None
         self._excludes = "\n".join([*_REGENERABLE, ignores.excludes, data_home, f"{TEMPORARY_PREFIX}*", ""])
 
     def take_snapshot(self, forced: Collection[bytes] = (), *, limited: bool = True) -> Tree:
@@ -98,24 +110,34 @@ class ShadowRepository:
             return self._take(forced, limited=limited)
 
     def _take(self, forced: Collection[bytes], *, limited: bool) -> Tree:
-        scan, dropped = self._scan(forced, self.limits.files if limited else _UNLIMITED)
+        known = self._last if self._last is not None and self._last.index == self._index_status() else None
+        scan, dropped = self._scan(forced, self.limits.files if limited else _UNLIMITED, known)
         if limited:
             self._check_space(scan)
         if dropped:
             self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=self._join(dropped))
-        added = self._join(scan.included)
-        self.git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=added)
+        if scan.included:
+            added = self._join(scan.included)
+            self.git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=added)
+        files = _updated(known.files if known else {}, dropped, scan.files)
         written, others, ignored = self.git.run_parallel(
-            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and scan.included else ())),
+            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and files else ())),
             self._listing("-o", "--directory"),
             self._listing("-o", "-i", "--directory"),
         )
-        usual = (_most_common_mode(scan.modes, executable=False), _most_common_mode(scan.modes, executable=True))
-        unusual = {path: mode for path, mode in scan.modes.items() if mode != usual[_is_executable(mode)]}
+        self._last = _LastSnapshot(self._index_status(), files, frozenset(forced))
+        modes = {path: file.mode for path, file in files.items() if file.mode is not None}
+        usual = (_most_common_mode(modes, executable=False), _most_common_mode(modes, executable=True))
+        unusual = {path: mode for path, mode in modes.items() if mode != usual[_is_executable(mode)]}
         without_files = [path[:-1] for path in self._split(others) if path[-1:] == b"/" and path not in scan.excluded]
         empty = list(self._empty_folders(without_files))
-        id = written.decode().strip() if scan.included else EMPTY_TREE
+        id = written.decode().strip() if files else EMPTY_TREE
         return Tree(id, scan.excluded, unusual, usual, empty, without_files, self._ignored(ignored))
+
+    def _index_status(self) -> tuple[int, int, int]:
+        """Return what changes when the index is written: another session may have done it."""
+        found = lstat_or_none(os.fsencode(self.git.index))
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)
 
     def _ignored(self, listed: bytes) -> frozenset[bytes]:
         """Return the ignored paths. Temporary files of a killed undo are removed instead."""
@@ -128,25 +150,40 @@ class ShadowRepository:
             else:
                 yield path
 
-    def _scan(self, forced: Collection[bytes], limit: int) -> tuple[Scan, list[bytes]]:
-        """Scan all existing paths. Also return the paths to remove from the index."""
-        since = self.git.index.stat().st_mtime_ns if self.git.index.is_file() else 0
-        scan = Scan(self.root, self.limits, frozenset(forced), since)
-        tracked, others = self._list_paths(limit)
-        ignored = set(self._split(self.git.run(*self._listing("-c", "-i")))) if tracked else set[bytes]()
+    def _scan(self, forced: Collection[bytes], limit: int, known: "_LastSnapshot | None") -> tuple[Scan, list[bytes]]:
+        """Scan the paths that changed since the last snapshot, or all without one.
+
+        Also return the paths to remove from the index.
+        """
+        scan = Scan(self.root, self.limits, frozenset(forced), self._index_status()[0])
+        tracked: Collection[bytes]
+        if known is None:
+            tracked, others = self._list_paths(limit)
+            paths = [*tracked, *others]
+            ignored = set(self._tracked_ignored()) if tracked else set[bytes]()
+        else:
+            with ThreadPoolExecutor(2) as threads:
+                listed = threads.submit(self._list_paths, limit, "-o")
+                matched = threads.submit(self._tracked_ignored)
+                tracked, paths = known.files, [*scan.changed(known.files), *known.forced]
+                paths, ignored = [*paths, *listed.result()[1]], set(matched.result())
         ignored.difference_update(forced)
-        for path in dict.fromkeys([*tracked, *others, *forced]):
+        for path in dict.fromkeys([*paths, *forced]):
             if path.endswith(b"/"):
                 scan.excluded[path] = "a nested git repository"
             elif path not in ignored:
                 scan.classify(path)
-        if len(scan.included) > limit:
+        dropped = [path for path in (*ignored, *scan.missing, *scan.excluded) if path in tracked]
+        if len(scan.included if known is None else {*known.files, *scan.included}.difference(dropped)) > limit:
             raise too_many_files(limit)
-        return scan, [path for path in (*ignored, *scan.missing, *scan.excluded) if path in tracked]
+        return scan, dropped
 
-    def _list_paths(self, limit: int) -> tuple[dict[bytes, None], list[bytes]]:
+    def _tracked_ignored(self) -> list[bytes]:
+        return self._split(self.git.run(*self._listing("-c", "-i")))
+
+    def _list_paths(self, limit: int, *options: str) -> tuple[dict[bytes, None], list[bytes]]:
         """Return the tracked paths and the untracked ones: files, and nested repositories with a trailing slash."""
-        found = self.git.list_entries(*self._listing("-t", "-c", "-o"), limit=limit)
+        found = self.git.list_entries(*self._listing("-t", *(options or ("-c", "-o"))), limit=limit)
         skip = len(b"H ") + len(self._prefix)
         tracked = dict.fromkeys(entry[skip:] for entry in found if not entry.startswith(b"?"))
         return tracked, [entry[skip:] for entry in found if entry.startswith(b"?")]
@@ -206,6 +243,16 @@ class ShadowRepository:
 
     def _join(self, paths: Iterable[bytes]) -> bytes:
         return b"".join(self._prefix + path + b"\0" for path in paths)
+
+
+def _updated(
+    files: Mapping[bytes, KnownFile], dropped: Iterable[bytes], found: Mapping[bytes, KnownFile]
+) -> Mapping[bytes, KnownFile]:
+    """Return the files without the dropped ones and with those that were found now."""
+    kept = dict(files)
+    for path in dropped:
+        kept.pop(path, None)
+    return {**kept, **found}
 
 
 def _is_executable(mode: int) -> bool:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.snapshots import scan
+from ml_intern.snapshots.records import Records, shadow_folder
 from ml_intern.snapshots.scan import Limits
+from ml_intern.snapshots.trees import Tree
 from ml_intern.snapshots.workspace import RestoreRequest
 from tests.snapshots.workspace import Workspace, git, picture, repository
 
@@ -58,6 +61,31 @@ async def test_random_changes_are_undone_and_redone_exactly(workspace: Workspace
         assert picture(workspace.folder) == before
         await workspace.redo()
         assert picture(workspace.folder) == after
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_later_snapshot_finds_what_a_first_one_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(scan, "_SETTLED_NS", 0)  # as if every change was long ago
+    dice = random.Random(seed)
+    workspace = Workspace(tmp_path / "work", tmp_path / "home")
+    for number in range(6):
+        change(workspace.folder, dice)
+        if dice.random() < 0.5:
+            clear(workspace.folder / ".gitignore")
+            workspace.write(".gitignore", dice.choice(["", "a\n", "b/\n", "*\n!h/\n"]))
+        later = await tree(workspace)
+        assert later == await tree(Workspace(workspace.folder, tmp_path / f"other{number}"))
+    assert later.id
+
+
+async def tree(workspace: Workspace) -> Tree:
+    """Take a snapshot and return its tree."""
+    record = Records(shadow_folder(workspace.home.resolve(), workspace.folder.resolve())).read(await workspace.take())
+    assert record is not None
+    assert record.tree is not None
+    return record.tree
 
 
 async def test_files_with_unusual_names_are_restored(workspace: Workspace) -> None:
