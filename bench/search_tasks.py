@@ -17,7 +17,6 @@ from functools import cache
 from math import inf
 from pathlib import Path
 from random import Random
-from statistics import fmean
 from typing import Any, Final
 
 from ml_intern.search.noise import Noise
@@ -29,8 +28,6 @@ from tests.search.trees import PlantedSearch, PlantedTask
 
 RESULTS: Final = Path(__file__).with_name("search_tasks.json")
 MAX_ATTEMPTS: Final = 60
-EXACT_SEEDS: Final = range(300_000, 300_024)
-"""Seeds of an evaluator that is nearly without noise: the fewest attempts are those of a search that uses it."""
 CHILD: Final = """
 import json, sys
 import numpy as np
@@ -162,35 +159,20 @@ class RealSearch(PlantedSearch):
         )
 
 
-@dataclass(frozen=True)
-class RealTask(PlantedTask):
-    """A task whose best combination is the ideas that help, although they change what others do."""
-
-    helpful: frozenset[str] = frozenset()
-
-    @property
-    def best(self) -> frozenset[str]:
-        """Return the ideas that help."""
-        return self.helpful
-
-
-def planted(name: str, order: Random, evaluator: RealEvaluator) -> PlantedTask:
-    """Return a task with its ideas in a random order. Its value is the mean of many evaluations with other seeds."""
+def planted(name: str, order: Random) -> PlantedTask:
+    """Return a task with its ideas in a random order. Its value counts the ideas that help: the fewest attempts are
+    those of a search that accepts each of them when it is tried."""
     ideas = [*HELPFUL[name], *OTHERS]
     order.shuffle(ideas)
-
-    def value(have: frozenset[str]) -> float:
-        known = have & {*HELPFUL[name], "worse"}
-        return fmean(evaluator.value(name, known, seed) for seed in EXACT_SEEDS)
-
-    return RealTask(value, tuple(ideas), crash=frozenset({"crash"}), helpful=frozenset(HELPFUL[name]))
+    helpful = frozenset(HELPFUL[name])
+    return PlantedTask(lambda have: len(have & helpful) - ("worse" in have), tuple(ideas), crash=frozenset({"crash"}))
 
 
 def figures_of(name: str, policy: PolicyName, seeds: Sequence[int], evaluator: RealEvaluator) -> Mapping[str, Any]:
     """Return how often and after how many attempts the best combination is found, and false improvements."""
     counts, fewest, false = [], [], 0
     for seed in seeds:
-        task = planted(name, Random(seed), evaluator)
+        task = planted(name, Random(seed))
         exact = PlantedSearch(replace(task, deviation=1e-9), POLICIES["greedy"], Random(seed))
         fewest.append(exact.attempts_until_best(MAX_ATTEMPTS) or MAX_ATTEMPTS)
         search = RealSearch(

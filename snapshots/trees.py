@@ -70,7 +70,7 @@ class Change:
 
 @dataclass(frozen=True)
 class _LastSnapshot:
-    """What the last snapshot of this session found, so that the next one looks only at what changed."""
+    """The files of the last snapshot of this session. The next one looks only at changes."""
 
     index: tuple[int, int, int]
     files: Mapping[bytes, KnownFile]
