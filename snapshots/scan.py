@@ -104,7 +104,7 @@ class Scan:
     missing: list[bytes] = field(default_factory=list[bytes])
     excluded: dict[bytes, str] = field(default_factory=dict[bytes, str])
     files: dict[bytes, KnownFile] = field(default_factory=dict[bytes, KnownFile])
-    """What was included."""
+    """The included files and symlinks."""
     new_bytes: int = 0
 
     def __post_init__(self) -> None:
