@@ -82,8 +82,9 @@ class Watch:
             await self._report_end(await self._store.runs.get(id) or self._known[id])
         if noticed:
             self._on_news()  # a run may have ended before its first poll
-        for row in rows.values():
-            await self._poll(row)
+        async with asyncio.TaskGroup() as together:  # the runs of one machine in one request
+            for row in rows.values():
+                together.create_task(self._poll(row))
         if rows:
             self._quiet.clear()
             await self._sleep()
