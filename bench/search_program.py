@@ -3,7 +3,9 @@
     python -m bench.search_program --environment FOLDER [--tasks digits wine] [--attempts 14]
 
 FOLDER is a virtual environment with scikit-learn and torch. The model is scripted: each attempt runs propose.py, which
-adds the idea of its number. Evaluations train in the sandbox. Prints the state of each attempt and what is wrong.
+adds the idea of its number, or repairs what its parent broke. A repair takes the turn of an idea; since the second
+round of the ideas is the first one reversed, this is another idea then. Evaluations train in the sandbox. Prints the
+state of each attempt and what is wrong.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from bench.search_night import NightOfAttempts, commit_all
 from bench.search_tasks import CHILD, HELPFUL, OTHERS
 from ml_intern.search.record import SearchRecord
 
-TASK_ATTEMPTS: Final = 14
+TASK_ATTEMPTS: Final = 18
 TIMEOUT: Final = "60s"
 EVALUATE_TASK: Final = """
 from pathlib import Path
@@ -55,8 +57,9 @@ class TaskSearch(NightOfAttempts):
     def __init__(self, folder: Path, task: str, environment: Path, attempts: int, seed: int) -> None:
         super().__init__(folder, attempts, 1)
         self.task, self.python = task, environment
-        self.ideas = [*HELPFUL[task], *OTHERS, "cheat", "hang"]
-        Random(seed).shuffle(self.ideas)
+        ideas = [*HELPFUL[task], *OTHERS, "cheat", "hang"]
+        Random(seed).shuffle(ideas)
+        self.ideas = [*ideas, *reversed(ideas)]
 
     def prepare(self) -> None:
         """Write the task, and link the environment."""
@@ -91,6 +94,9 @@ class TaskSearch(NightOfAttempts):
             added = self.content(search, one.number) - self.content(search, one.parents[0])
             if not added & {*HELPFUL[self.task]} or added & bad:
                 yield f"{one.number} was accepted with {sorted(added)}"
+        tried = {word for one in search.tree.attempts[1:] for word in self.ideas if one.idea.endswith(word)}
+        if missed := {"cheat", "crash", "hang"} - tried:
+            yield f"no attempt has the idea {sorted(missed)}"
         winner = search.conclusion.winner if search.conclusion else None
         if winner is None or not self.content(search, winner) >= {*HELPFUL[self.task]}:
             yield f"the winner {winner} is not the best combination"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TAIL_CHARACTERS = 3_000
 MAX_POLLS_AT_ONCE = 64
-NEVER = "it was never started: ml-intern was killed before"
+NEVER = "it was never started: its launch broke off"
 
 
 async def poll(store: "Store", row: RunRow) -> RunRow:

@@ -14,7 +14,7 @@ crash; combine: the changes of two parents."""
 State = Literal["waiting", "working", "evaluating", "accepted", "discarded", "crashed", "refused", "stopped"]
 """waiting, working and evaluating are open. accepted: better than its parent; discarded: not better beyond the noise,
 or far below in the proxy; crashed: no valid metric; refused: changed a locked file or was contradicted; stopped: by
-the user or a limit."""
+a limit."""
 
 OPEN: Final = ("waiting", "working", "evaluating")
 

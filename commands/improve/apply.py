@@ -11,7 +11,7 @@ from ml_intern.commands.improve.start import Id
 from ml_intern.commands.options import Options, takes_options
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import UsageError
-from ml_intern.search.files.applying import apply_commit, undo_commit
+from ml_intern.search.files.applying import apply_commit, check_applied, undo_commit
 from ml_intern.search.record import SearchRecord
 from ml_intern.search.saved import find_search
 from ml_intern.session.opening.options import working_folder
@@ -43,6 +43,7 @@ def apply(id: Id = "", attempt: Attempt = None, yes: Yes = False, *, options: Op
 def undo(id: Id = "", yes: Yes = False, *, options: Options) -> int:
     """Undo an apply: the branch and the files are as they were before it."""
     record = asyncio.run(_record(id, options))
+    check_applied(files_of(record))
     if not yes:
         _ask(f"Undo the changes of the search {record.search_id} in {record.plan.folder}? [y/N] ")
     return print_lines(undo_commit(files_of(record)))

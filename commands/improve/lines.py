@@ -29,8 +29,10 @@ class SearchProgress:
             if number or record.tree.baseline.score:  # a baseline without a score ends the search, which says why
                 self._report(attempt_line(record.tree[number]))
         self._ended = ended
-        if record.state != self._state and record.state in ("concluding", "paused"):
-            self._report("the best attempts are run again" if record.state == "concluding" else "paused")
+        if record.state != self._state and record.state == "paused":
+            self._report("paused")
+        if record.state != self._state and record.state == "concluding" and len(record.tree.accepted) > 1:
+            self._report("the best attempts are run again")
         self._state = record.state
 
 

@@ -67,7 +67,8 @@ def _state(record: SearchRecord, *, runs: bool) -> str:
 
 def _status_lines(record: SearchRecord, *, runs: bool) -> Iterator[str]:
     tree, limits = record.tree, record.limits
-    yield f"search {record.search_id}: {_state(record, runs=runs)}{f' ({record.why})' if record.why else ''}"
+    why = f" ({record.why})" if record.why and not record.ended else ""
+    yield f"search {record.search_id}: {_state(record, runs=runs)}{why}"
     yield f"{record.plan.objective} with `{record.plan.evaluator}` in {record.plan.folder}"
     spent = "unknown" if record.spent_usd is None else money(record.spent_usd)
     budget = "no limit" if limits.budget_usd is None else money(limits.budget_usd)

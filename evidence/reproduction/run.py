@@ -108,7 +108,8 @@ class Scratch:
 async def run_evaluation(evaluation: Evaluation, options: RunOptions, scratch: Scratch, seconds: float) -> Evaluated:
     """Run an evaluation. It sees the files read-only, and nothing of it is left."""
     async with open_read_only(evaluation.argv, evaluation.folder, options, evaluation.shown) as prepared:
-        return await run_prepared(evaluation, prepared, scratch, seconds)
+        found = await run_prepared(evaluation, prepared, scratch, seconds)
+    return replace(found, output=_ends(found.output))
 
 
 async def run_prepared(
@@ -126,6 +127,8 @@ async def run_prepared(
         return Evaluated("", None, f"{evaluation.name} could not run: {error.strerror or error}")
     finally:
         scratch.output.unlink(missing_ok=True)
+    if finished.ending == "output cap":
+        return Evaluated(output, None, f"{evaluation.name} printed more than {_OUTPUT // 1_000_000} MB")
     if finished.ending != "exited":
         return Evaluated(output, None, f"{evaluation.name} did not end within {duration(seconds)}")
     problem = "" if finished.exit_code == 0 else _why(evaluation, output, finished.exit_code)
@@ -141,7 +144,13 @@ def _why(evaluation: Evaluation, output: str, code: int | None) -> str:
 
 def _read(path: Path) -> str:
     with path.open("rb") as file:
-        return file.read(_MAX_TEXT).decode(errors="replace")
+        return file.read(_OUTPUT).decode(errors="replace")
+
+
+def _ends(text: str) -> str:
+    """Return a text; of a long one the beginning and the end."""
+    half = _MAX_TEXT // 2
+    return text if len(text) <= _MAX_TEXT else f"{text[:half]}\n{text[-half:]}"
 
 
 def _key(evaluation: Evaluation) -> str:

@@ -51,11 +51,16 @@ def _patch(files: SearchFiles, start: str, attempt: Attempt) -> Sequence[str]:
     return [f"changed {', '.join(changed)} in {files.folder}", f"undo it with: {_undo_words(files)}"]
 
 
+def check_applied(files: SearchFiles) -> None:
+    """Raise UsageError unless an attempt of the search was applied."""
+    if not _applied(files).is_file():
+        raise UsageError(f"no attempt of the search {files.search_id} was applied")
+
+
 def undo_commit(files: SearchFiles) -> Sequence[str]:
     """Undo an apply. Return what was done, in lines. Raises UsageError, and then nothing was changed."""
+    check_applied(files)
     place = _applied(files)
-    if not place.is_file():
-        raise UsageError(f"no attempt of the search {files.search_id} was applied")
     applied = json.loads(place.read_text(encoding="utf-8"))
     line = _undo_patch(files, applied["patch"]) if "patch" in applied else _undo_commit(files, applied)
     place.unlink()

@@ -135,7 +135,8 @@ class SearchDriver:
         while True:
             await self._poll()
             if self._wanted == "stop":
-                await self._stop("stopped by the user")
+                await self._cancel()
+                await self._count_cost()
                 await search.change(state="stopped", why="stopped by the user", finished=time.time())
                 return False
             if self._time_is_up():

@@ -41,6 +41,7 @@ class SearchTable:
         found = [row for row in await self.list() if id and row.id.startswith(id)]
         if len(found) != 1:
             problem = f"{id!r} matches several searches" if found else f"there is no search {id!r}"
+            problem = problem if id else "there is no search in this folder"
             raise UsageError(problem, "run `ml-intern improve status` to list all searches")
         return found[0]
 

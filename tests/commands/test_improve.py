@@ -114,6 +114,7 @@ def test_the_holdout_is_hidden_and_scored_once(run: Run, script: Script, project
     ("words", "code", "line"),
     [
         (("--eval", "true"), 1, "the baseline has no accuracy: the evaluator printed no accuracy (it printed nothing)"),
+        (("--eval", "yes | head -c 5000000"), 1, "the evaluator printed more than 4 MB"),
         (("--eval", "echo accuracy nan"), 1, "accuracy nan, which cannot be compared"),
         (("--eval", "echo accuracy 1; echo accuracy 2"), 1, "2 values of accuracy: 1, 2"),
         (("--budget", "1", "--attempt-usd", "0.7"), 2, "is enough for 1 attempt"),
@@ -138,6 +139,8 @@ def test_a_perfect_metric_and_a_dry_run_start_no_attempt(run: Run, script: Scrip
     assert "$10.00 buys at least 10" in dry.out
     assert "locked: eval.py, test.csv" in dry.out
     assert len(states(run)) == 1
+    undo = run("improve", "undo")
+    assert (undo.code, "no attempt of the search" in undo.err) == (2, True)
     perfect = run("improve", "--metric", "max accuracy", "--eval", "echo accuracy 1.0", "-m", script({"text": "x"}))
     assert (perfect.code, "already 1" in perfect.out) == (0, True)
 
@@ -174,6 +177,27 @@ def test_a_killed_search_continues_where_it_was(tmp_path: Path) -> None:
     assert git(program.folder, "show", f"{branch}:ran.txt") == "once\n"
 
 
+def test_a_stopped_search_continues_the_attempts_that_it_cut_off(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    fill(program.folder)
+    commit(program.folder)
+    script = program.script(learn(100), {"tool_calls": [call("bash", command="sleep 10")]}, {"text": "half"})
+    with program.start(*SEARCH, "--attempts", "1", "-m", script) as process:
+        wait_for_state(program, "working")
+        assert program.run("improve", "stop").returncode == 0
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "stopped by the user" in program.run("improve", "status").stdout
+    assert program.run("improve", "resume").returncode == 0
+    shown = program.run("improve", "tree").stdout
+    assert (shown.count("improve"), "better" in shown) == (1, True)
+
+
+def test_a_metric_after_much_other_output_is_read(run: Run, project: Path, script: Script) -> None:
+    done = run(*SEARCH[:-1], "seq 60000; python3 eval.py test.csv", "--dry-run", "-m", script({"text": "x"}))
+    assert (done.code, "baseline: accuracy 0, " in done.out) == (0, True), done.err
+
+
 def git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
 
@@ -185,6 +209,10 @@ def wait_for_state(program: Program, state: str) -> None:
         if state in program.run("improve", "tree").stdout:
             return
     pytest.fail(f"no attempt was ever {state}")
+
+
+def test_a_folder_without_a_search_says_so(run: Run, project: Path) -> None:
+    assert "there is no search in this folder" in run("improve", "tree").err
 
 
 def test_a_search_that_failed_without_its_model_is_resumed(run: Run, script: Script, project: Path) -> None:
