@@ -11,6 +11,7 @@ from ml_intern.outbound.exporting.html_message import markdown_html
 from ml_intern.outbound.exporting.html_page import page_head
 from ml_intern.outbound.exporting.markdown import code_block, code_span, local_time
 from ml_intern.search.noise import Noise
+from ml_intern.search.plan import SEED
 from ml_intern.search.record import Contribution, SearchRecord
 from ml_intern.search.tree import Attempt, Score
 from ml_intern.search.views.rows import STATE_WORDS, attempt_rows, metric_text, progress
@@ -112,7 +113,9 @@ def _noise_text(noise: Noise) -> str:
     rows = f", on {plural(noise.rows, 'row')}" if noise.rows else ""
     if not noise.degrees:
         return f"unknown{rows}"
-    return f"standard deviation {noise.sd:.3g} of one evaluation{rows}" if noise.sd else f"none between seeds{rows}"
+    return (
+        f"standard deviation {noise.sd:.3g} of one evaluation{rows}" if noise.sd else f"none between evaluations{rows}"
+    )
 
 
 def _result(search: SearchRecord) -> str:
@@ -126,7 +129,11 @@ def _result(search: SearchRecord) -> str:
     rerun = {one.attempt: one.score for one in end.finalists}
     compared = [
         ("validation", search.tree.baseline.score, winner.score),
-        ("run again with new seeds", end.baseline, rerun.get(winner.number)),
+        (
+            f"run again{' with new seeds' if SEED in search.plan.evaluator else ''}",
+            end.baseline,
+            rerun.get(winner.number),
+        ),
         ("hold-out", end.holdout_baseline, end.holdout),
     ]
     rows = [

@@ -83,7 +83,7 @@ def test_a_search_that_runs_has_a_report_without_a_winner() -> None:
 def test_an_exact_evaluator_is_a_limit_of_the_report() -> None:
     same = replace(finished_search().tree[0], score=score_of([0.7] * 3, range(3)))
     text = report_of(replace(running_search(), tree=SearchTree(ACCURACY, (same,)))).markdown()
-    assert "- noise: none between seeds" in text
+    assert "- noise: none between evaluations" in text
     assert "Gains were not tested against noise" in text
 
 
