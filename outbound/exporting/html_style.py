@@ -42,7 +42,7 @@ summary { cursor: pointer; font: .8125rem/1.8 ui-monospace, monospace }
 summary span { color: var(--quiet) }
 details.failed > summary, details.failed > summary span { color: var(--failed) }
 table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left }
+th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; overflow-wrap: break-word }
 figure { margin: 1rem 0 }
 figcaption { color: var(--quiet); font-size: .8125rem }
 img { max-width: 100%; background: #fff; border-radius: 6px }
