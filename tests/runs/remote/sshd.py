@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -55,7 +56,8 @@ def sshd_on_loopback(folder: Path) -> Iterator[Sshd]:
         raise RuntimeError("needs openssh-server and openssh-client")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    port = _free_port()
+    port, home = _free_port(), folder / "home"
+    home.mkdir()
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
@@ -63,6 +65,8 @@ def sshd_on_loopback(folder: Path) -> Iterator[Sshd]:
         "Port": port, "ListenAddress": "127.0.0.1", "HostKey": folder / "host_key", "PidFile": "none",
         "AuthorizedKeysFile": folder / "authorized_keys", "StrictModes": "no", "UsePAM": "no",
         "PasswordAuthentication": "no",
+        # A home of its own: the account's .bashrc may wait for locks, as pyenv's does.
+        "SetEnv": f'HOME="{home}" PATH="{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"',
     }  # fmt: skip
     (folder / "server").write_text("".join(f"{name} {value}\n" for name, value in server.items()))
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
