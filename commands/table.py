@@ -180,6 +180,16 @@ COMMANDS: dict[str, Command] = {
             "serve your threads to LangGraph Studio from this machine (extra [studio])",
             "serving.studio:studio",
         ),
+        Command(
+            "schedule",
+            "start threads by themselves at regular times: add, list and remove schedules, run them",
+            actions={
+                "add": "schedule.schedule:add",
+                "list": "schedule.schedule:list_schedules",
+                "remove": "schedule.schedule:remove",
+                "run": "schedule.schedule:run",
+            },
+        ),
         Command("completion", "print a shell completion script", "completion:completion", usage="bash|zsh|fish"),
     )
 }

@@ -24,6 +24,7 @@ from ml_intern.store.sqlite.database import Database, open_database
 from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.team.events import StoredEvents
 from ml_intern.store.team.operations import PostedOperations
+from ml_intern.store.team.schedules import Schedules
 from ml_intern.store.threads import ThreadTable
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Store:
         self.searches = SearchTable(database)
         self.operations = PostedOperations(database)
         self.events = StoredEvents(database)
+        self.schedules = Schedules(database, shared=engine.sqlite is None)
         self._make_saver = make_saver or (lambda _: engine.open_saver())
         self._saver: BaseCheckpointSaver[Any] | None = None
 

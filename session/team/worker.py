@@ -5,13 +5,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_intern.configs.errors import MLInternError, ThreadLocked
 from ml_intern.configs.paths import database_url
 from ml_intern.graph.events import Event
+from ml_intern.session.schedules.clock import ScheduleClock
 from ml_intern.session.team.recorder import EventRecorder
 from ml_intern.session.wire.children import ChildProcess, ChildProcesses
 from ml_intern.store.postgres.listening import OPERATIONS, announcements
@@ -83,7 +84,7 @@ class Worker:
     async def run(self, until: "asyncio.Future[int]") -> None:
         """Work until the future is set. Then let each process finish its step and leave its thread to others."""
         self._processes.warm_up()
-        tasks = [asyncio.create_task(one) for one in (self._listen(), self._check_regularly(), self._sweep())]
+        tasks = [asyncio.create_task(one) for one in self._work()]
         waits: list[asyncio.Future[Any]] = [until, *tasks]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +98,10 @@ class Worker:
                 raise result
 
     # --- what is to do
+
+    def _work(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        clock = ScheduleClock(self._store, self._report)
+        return self._listen(), self._check_regularly(), self._sweep(), clock.run()
 
     async def _listen(self) -> None:
         async for one in announcements(database_url(), [OPERATIONS]):

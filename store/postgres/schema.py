@@ -4,7 +4,7 @@ import psycopg
 
 from ml_intern.configs.errors import DatabaseUnusable
 
-VERSION = 2
+VERSION = 3
 
 TEAM_TABLES = """
 CREATE TABLE operations (
@@ -41,6 +41,22 @@ CREATE TRIGGER events_are_announced AFTER INSERT ON events
 FOR EACH ROW EXECUTE FUNCTION announce('ml_intern_events');
 """
 """Listeners of the two channels get the ids of the threads in which something was posted, performed or happened."""
+
+SCHEDULE_TABLES = """
+CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    cron TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    options TEXT NOT NULL,
+    due DOUBLE PRECISION NOT NULL,
+    missed BIGINT NOT NULL,
+    thread_id TEXT NOT NULL,
+    fired DOUBLE PRECISION,
+    created DOUBLE PRECISION NOT NULL
+);
+"""
 
 MAIN_TABLES = """
 CREATE TABLE threads (
@@ -227,10 +243,10 @@ CREATE TABLE attempts (
 );
 """
 
-TABLES = MAIN_TABLES + TEAM_TABLES
+TABLES = MAIN_TABLES + TEAM_TABLES + SCHEDULE_TABLES
 """The tables of a new database."""
 
-CHANGES: dict[int, str] = {1: TEAM_TABLES}
+CHANGES: dict[int, str] = {1: TEAM_TABLES, 2: SCHEDULE_TABLES}
 """Migrations from each version to the next."""
 
 _SETUP_LOCK = 0x6D6C696E

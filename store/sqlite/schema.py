@@ -3,7 +3,7 @@
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -155,6 +155,22 @@ CREATE TABLE events (
 ) WITHOUT ROWID;
 """
 
+SCHEDULE_TABLES = """
+CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    cron TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    options TEXT NOT NULL,
+    due REAL NOT NULL,
+    missed INTEGER NOT NULL,
+    thread_id TEXT NOT NULL,
+    fired REAL,
+    created REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
 MAIN_TABLES = """
 CREATE TABLE threads (
     id TEXT PRIMARY KEY,
@@ -256,7 +272,7 @@ CREATE TABLE permissions (
 
 TABLES = (
     MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
-    + SEARCH_TABLES + TEAM_TABLES
+    + SEARCH_TABLES + TEAM_TABLES + SCHEDULE_TABLES
 )  # fmt: skip
 """The tables of a new database."""
 
@@ -271,5 +287,6 @@ CHANGES: dict[int, str] = {
     8: NOTICE_COLUMNS,
     9: SEARCH_TABLES,
     10: TEAM_TABLES,
+    11: SCHEDULE_TABLES,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

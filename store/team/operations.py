@@ -51,12 +51,7 @@ class PostedOperations:
 
     async def serve(self, thread_id: str, options: Mapping[str, Any]) -> None:
         """Let any machine run a thread, in sessions with these options, given by the names of SessionRequest."""
-        statement = (
-            "INSERT INTO served_threads (thread_id, options, starts, in_turn) VALUES (?, ?, 0, 0) "
-            "ON CONFLICT (thread_id) DO UPDATE SET options = excluded.options"
-        )
-        values = (thread_id, json.dumps(options))
-        await self._database.write(lambda connection: connection.execute(statement, values).rowcount)
+        await self._database.write(lambda connection: serve_thread(connection, thread_id, options))
 
     async def options(self, thread_id: str) -> Mapping[str, Any]:
         """Return the options of a thread's sessions."""
@@ -74,10 +69,7 @@ class PostedOperations:
         def insert(connection: SqlConnection) -> None:
             if connection.execute("SELECT 1 FROM threads WHERE id = ?", (thread_id,)).fetchone() is None:
                 raise UsageError(f"no thread {thread_id[:100]!r}", "`ml-intern threads list` shows the ids")
-            last = "SELECT coalesce(max(position), 0) FROM operations WHERE thread_id = ?"
-            position = int(connection.execute(last, (thread_id,)).fetchone()[0]) + 1
-            connection.execute(_INSERT, (id, thread_id, position, json.dumps(body), author, time.time()))
-            connection.execute(_SERVE, (thread_id,))
+            append_operation(connection, thread_id, id, body, author)
 
         await self._database.write(insert)
 
@@ -155,6 +147,25 @@ class PostedOperations:
         """Delete the operations that were finished before a time, in seconds since the epoch."""
         statement = "DELETE FROM operations WHERE finished < ?"
         await self._database.write(lambda connection: connection.execute(statement, (before,)).rowcount)
+
+
+def serve_thread(connection: SqlConnection, thread_id: str, options: Mapping[str, Any]) -> None:
+    """Let any machine run a thread, within a transaction."""
+    statement = (
+        "INSERT INTO served_threads (thread_id, options, starts, in_turn) VALUES (?, ?, 0, 0) "
+        "ON CONFLICT (thread_id) DO UPDATE SET options = excluded.options"
+    )
+    connection.execute(statement, (thread_id, json.dumps(options)))
+
+
+def append_operation(
+    connection: SqlConnection, thread_id: str, id: str, body: Mapping[str, Any], author: str = ""
+) -> None:
+    """Append an operation to those of a thread, within a transaction."""
+    last = "SELECT coalesce(max(position), 0) FROM operations WHERE thread_id = ?"
+    position = int(connection.execute(last, (thread_id,)).fetchone()[0]) + 1
+    connection.execute(_INSERT, (id, thread_id, position, json.dumps(body), author, time.time()))
+    connection.execute(_SERVE, (thread_id,))
 
 
 def _operation(id: str, thread_id: str, body: str, author: str, state: OperationState, problem: str) -> PostedOperation:

@@ -96,6 +96,7 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
         "operations",
         "served_threads",
         "events",
+        "schedules",
     ):
         query(home, f"DROP TABLE {table}")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")

@@ -1,5 +1,6 @@
 """Threads in a database: any worker runs them, in order and once, and another goes on when one dies or hangs."""
 
+import json
 import os
 import signal
 import threading
@@ -155,3 +156,24 @@ def test_a_thread_whose_model_does_not_exist_says_so(workers: TeamServer) -> Non
     until = time.monotonic() + SECONDS
     while not workers.query(refused):
         assert time.monotonic() < until
+
+
+def test_one_of_the_workers_runs_a_schedule_that_is_due(workers: TeamServer) -> None:
+    (workers.root / "work").mkdir(exist_ok=True)
+    values = (workers.script({"text": "checked"}), str(workers.root / "work"), time.time())
+    statement = (
+        "INSERT INTO ml_intern.schedules VALUES ('weekly', '0 7 * * 1', 'UTC', 'check the runs', %s, %s, %s, 0, '', "
+        "NULL, 0) RETURNING id"
+    )
+    options = json.dumps({"model": values[0], "max_budget_usd": 2.0, "approval_mode": "auto"})
+    workers.start_worker()
+    workers.start_worker()
+    workers.query(statement, values[1], options, values[2])
+    until = time.monotonic() + SECONDS
+    while not (found := workers.query("SELECT thread_id FROM ml_intern.schedules WHERE thread_id <> ''")):
+        assert time.monotonic() < until
+    thread = str(found[0][0])
+    workers.done(thread)
+    assert [message["text"] for message in workers.history(thread)] == ["check the runs", "checked"]
+    first = "SELECT count(*) FROM ml_intern.operations WHERE position('check the runs' IN body) > 0"
+    assert workers.query(first) == [(1,)]

@@ -1,0 +1,1 @@
+"""Schedules: threads that start by themselves at regular times."""
