@@ -10,11 +10,13 @@ from typing import Final
 from ml_intern.evidence.checks.hints import handled_lines
 from ml_intern.evidence.checks.lineage import latest_lineage
 from ml_intern.evidence.checks.parsing import nodes_of
+from ml_intern.evidence.checks.statistics import row_count
 from ml_intern.evidence.code.check import CodeFacts, read_code
 from ml_intern.evidence.code.syntax.averages import UNKNOWN, averages
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
+from ml_intern.text.formatting import plural
 
 _MODELS: Final = {
     r"random forests?": r"RandomForest|ExtraTrees|RFClassifier",
@@ -58,10 +60,20 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
                 models |= set(facts.models)
                 yield from facts.findings
                 yield from () if _PART_NAMED.search(answer) else facts.selected
+                yield from () if _PART_NAMED.search(answer) else _on_first_rows(answer, facts, path, run)
                 yield from facts.rescaled if _gives_error_in_unit(answer) else ()
                 yield from _not_analysed(facts, path)
     yield from _asked_models(answer, seen.user_text, models)
     yield from _averages(answer, seen, used)
+
+
+def _on_first_rows(answer: str, facts: CodeFacts, path: str, run: Execution) -> Iterator[Finding]:
+    """Yield the metrics on a part of a test file, if the answer does not say how many rows it has."""
+    for one in facts.first_rows:
+        total = row_count(Path(run.folder, one.file))
+        if one.count < total and not re.search(rf"\b(?:{one.count}|{one.count:,})\b", answer):
+            message = f"the metric is computed on the first {plural(one.count, 'row')} of {one.file}, which has {total}"
+            yield Finding("part-of-test-rows", message, path, one.line)
 
 
 def unread_code(seen: Observations) -> Iterator[str]:

@@ -7,7 +7,9 @@ from typing import Final, Literal
 
 from ml_intern.evidence.checks.lineage import lineage
 from ml_intern.evidence.findings import Finding
-from ml_intern.evidence.observations import Execution, Observations
+from ml_intern.evidence.locks import is_evaluator
+from ml_intern.evidence.observations import Execution, Observations, content_of
+from ml_intern.safety.shell.invocations import Invocation
 
 _NAME: Final = re.compile(r"(?<![\w/.@-])((?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,9})(?![\w/])")
 _MODEL: Final = re.compile(r"(?<![\w/.@-])([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*[A-Za-z0-9])(?![\w/.])")
@@ -32,6 +34,7 @@ _DATA: Final = frozenset(
         ".h5",
     }
 )
+_TABLES: Final = frozenset({".csv", ".tsv", ".jsonl", ".parquet", ".npz"})
 _AVOIDED: Final = re.compile(
     r"(?i)(?:do not|don't|never|without|not)\s+(?:use|open|read|touch|look at|train on)[^.;]*$"
 )
@@ -87,6 +90,26 @@ def _in_answer(answer: str, seen: Observations, used: Sequence[Execution]) -> It
         if path and used and not any(str(path) in run.opened for run in lineage(used, seen)):
             message = f"{', '.join(run.name for run in used[-2:])} printed the numbers and did not open {match[1]}"
             yield Finding("input not opened", message, level="contradiction")
+        elif path and (other := _evaluated_instead(path, seen, used)):
+            yield Finding("other data evaluated", f"{other}, and not on {match[1]}", level="contradiction")
+
+
+def _evaluated_instead(path: Path, seen: Observations, used: Sequence[Execution]) -> str:
+    """Say which data file the user's evaluator got each time it ran, if it never got the one that the answer names."""
+    evaluators = {Path(row.ref).name for row in seen.locks if is_evaluator(row.ref)}
+    commands = [_names(program) for run in used for program in run.programs]
+    runs = [names for names in commands if evaluators & {*names}]
+    given = [[name for name in names if Path(name).suffix in _TABLES] for names in runs]
+    if not runs or not all(given) or any(path.name in names for names in given):
+        return ""
+    evaluator = next(name for name in runs[-1] if name in evaluators)
+    source = seen.find(evaluator)
+    return "" if source and path.name in content_of(source) else f"{evaluator} ran on {given[-1][0]}"
+
+
+def _names(program: Invocation) -> list[str]:
+    """Return the words of a command as names of files."""
+    return [Path(word.text).name for word in program.command.words if word.text]
 
 
 def _models(seen: Observations) -> Iterator[tuple[str, list[Path]]]:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from math import inf
 from pathlib import Path
 from typing import Final
 
+from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.code.extract import notebook_outputs
+from ml_intern.evidence.code.syntax.folded import folded_numbers
 from ml_intern.evidence.numbers.agreement import Agreement, MeasuredColumn, Measurements, agrees
 from ml_intern.evidence.numbers.columns import read_columns
 from ml_intern.evidence.numbers.measured import Measured, measured_in
@@ -37,7 +39,7 @@ class Numbers:
         """Return the numbers that programs printed or wrote, and that the agent had not typed before."""
         texts = [(run, name, text) for run in self.seen.programs for name, text in self._texts_of(run)]
         return Measurements(
-            MeasuredColumn(column, name, place, partial(self._is_measured, run.began))
+            MeasuredColumn(column, name, place, partial(self._is_measured, run))
             for place, (run, name, text) in enumerate(texts)
             for column in read_columns(text, self.seen.readings)
         )
@@ -79,9 +81,17 @@ class Numbers:
         found = {number: one.when for one in typed for number in _DECIMAL.findall(one.text)}
         return {number: when for number, when in found.items() if _significant(number) >= _MIN_DIGITS}
 
-    def _is_measured(self, when: float, token: str) -> bool:
-        """Whether the agent had not typed the digits that a run printed, which began then."""
-        return self._first_typed.get(token, inf) > when
+    def _is_measured(self, run: Execution, token: str) -> bool:
+        """Whether the agent had not typed the digits that a run printed, nor the constants they were computed from."""
+        return self._first_typed.get(token, inf) > run.began and not self._is_folded(run, token)
+
+    def _is_folded(self, run: Execution, token: str) -> bool:
+        """Whether the code of a run computes a number from its constants alone."""
+        if _significant(token) < _MIN_DIGITS or "." not in token:
+            return False
+        value, rounding = float(token.replace(",", "")), 0.5 * 10.0 ** -len(token.partition(".")[2])
+        made = {one for _, code in self.seen.sources(run) for one in _folded_in(code)}
+        return any(abs(one - value) <= rounding for number in made for one in (number, 100 * number))
 
     def _texts_of(self, run: Execution) -> Iterator[tuple[str, str]]:
         """Yield what a run printed, and the texts of the files that it wrote last, with their names."""
@@ -93,6 +103,11 @@ class Numbers:
                 text = path.read_text(encoding="utf-8", errors="replace")
                 shown = notebook_outputs(text) if path.suffix == ".ipynb" else text
                 yield f"{self.seen.short(name)} of {run.name}", shown
+
+
+@lru_cache(maxsize=128)
+def _folded_in(code: str) -> frozenset[float]:
+    return folded_numbers(nodes_of(code))
 
 
 def _significant(token: str) -> int:

@@ -148,6 +148,11 @@ def row_counts(used: Sequence[Execution]) -> set[float]:
     return {float(table[0]) for path in sorted(paths) if (table := _table(Path(path)))}
 
 
+def row_count(path: Path) -> int:
+    """Return the number of rows of a table with a head; 0 if it cannot be read."""
+    return table[0] if path.suffix in (".csv", ".tsv") and (table := _table(path)) else 0
+
+
 def _table(path: Path) -> "tuple[int, Counter[str]] | None":
     try:
         state = path.stat()

@@ -7,7 +7,7 @@ from typing import Final
 
 from ml_intern.evidence.code.expressions import TooDeepError
 from ml_intern.evidence.code.machine import ScriptInterpreter
-from ml_intern.evidence.code.recorder import Metric, Recorder, SplitFact
+from ml_intern.evidence.code.recorder import FirstRows, Metric, Recorder, SplitFact
 from ml_intern.evidence.code.saving import check_models
 from ml_intern.evidence.code.syntax.counts import character_counts
 from ml_intern.evidence.code.syntax.handlers import Substitution, substitutions
@@ -52,6 +52,8 @@ class CodeFacts:
     """Metrics on test rows that predictions select, for an answer that gives them as those of the test split."""
     features: frozenset[tuple[str, str]] = frozenset()
     """Files with the selection of columns that a model is fitted on, as the script writes it."""
+    first_rows: tuple[FirstRows, ...] = ()
+    """Metrics on a part of the rows of a test file; none if the script also has a metric on other test rows."""
     not_analysed: str = ""
     """Why the script was not analysed; "" if it was."""
 
@@ -107,14 +109,15 @@ def _followed(tree: ast.Module, path: str, handled: Collection[int] | None) -> C
         frozenset(recorder.fitted_files),
         frozenset(recorder.evaluated_files),
         tuple(recorder.rescaled.values()),
-        () if _on_all_rows(recorder) else tuple(recorder.selected.values()),
+        () if _on_other_rows(recorder, recorder.selected) else tuple(recorder.selected.values()),
         frozenset(recorder.features),
+        () if _on_other_rows(recorder, recorder.first_rows) else tuple(recorder.first_rows.values()),
     )
 
 
-def _on_all_rows(recorder: Recorder) -> bool:
-    """Whether the script also computes a metric on test rows that no prediction selects."""
-    return any("test" in one.roles and line not in recorder.selected for line, one in recorder.metrics.items())
+def _on_other_rows(recorder: Recorder, lines: Collection[int]) -> bool:
+    """Whether the script also computes a metric on test rows outside these lines."""
+    return any("test" in one.roles and line not in lines for line, one in recorder.metrics.items())
 
 
 def _used_as_model(tree: ast.Module) -> frozenset[str]:

@@ -99,6 +99,8 @@ def fit(call: EvaluatedCall) -> Value:
     call.recorder.models.setdefault(model.final, call.line)
     if _kind(model) == "model":
         call.recorder.fitted(rows)
+    if model.name.endswith("SearchCV") and any(part.role == "test" for part in rows.parts):
+        call.recorder.add("chosen-on-test", call.line, f"{model.name} chooses settings by rows of the test split")
     _chosen_by_stopping(call, [model])
     if call.name == "fit_resample":
         copied = replace(rows, copied=rows.copied | {call.line}) if rows.parts else rows

@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from ml_intern.evidence.code.tables import role_of
 from ml_intern.evidence.code.values import Fit, Model, RowSet, Value
 from ml_intern.evidence.findings import Finding
 
+_GROUP: Final = re.compile(r"mask@\w[\w.\[\]'\"]* == [A-Za-z_]\w*$")
+_SLICE: Final = re.compile(r"rows@(\d*):(\d+)$")
 _STEP: Final = re.compile(r"(?:fold@(\d+)/(\w+)|(split|order|sample)@(\d+))")
 
 
@@ -20,6 +23,15 @@ class Metric:
     line: int
     on_fitted_rows: bool = False
     """It was computed on the very rows that the model was fitted on."""
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """A metric on a constant number of rows of a file with test data, and its line."""
+
+    file: str
+    count: int
+    line: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,8 @@ class Recorder:
     """Errors in another unit than that of the targets. They matter if the answer does not say so."""
     selected: dict[int, Finding] = field(default_factory=dict[int, Finding])
     """Metrics on test rows that predictions select. They matter if the answer does not say so."""
+    first_rows: dict[int, FirstRows] = field(default_factory=dict[int, FirstRows])
+    """Metrics on a part of the test rows. They matter if the file has more and the answer does not say so."""
     saved: list[tuple[Model, int]] = field(default_factory=list[tuple[Model, int]])
     """The models that are saved, with the lines."""
     evaluated_models: list[Model] = field(default_factory=list[Model])
@@ -80,6 +94,8 @@ class Recorder:
         """Record a metric on `rows` of predictions `made`, and check what the predictions were fitted on."""
         parts = (made.parts or rows.parts) if made.predicted else rows.parts | made.parts
         self._note_splits(parts)
+        for found in filter(None, (_first_rows(part, line) for part in parts)):
+            self.first_rows[line] = found
         roles = frozenset(one.role or "unknown" for one in parts)
         fitted = self.check_fits(line, parts, made.fits | rows.fits)
         self.metrics[line] = Metric(name, roles, line, fitted)
@@ -123,7 +139,7 @@ class Recorder:
             for part in evaluated:
                 if any(one == part for one in fit.parts):
                     own = own or fit.kind == "model"
-                whole = any(one.holds(part) for one in fit.parts)
+                whole = any(_all_groups(one, fit).holds(part) for one in fit.parts)
                 if part.role in ("test", "valid") and (whole or _fits_some(fit, part)):
                     self._fitted_on(fit, part, line)
         return own
@@ -150,6 +166,20 @@ class Recorder:
             held = "test" if part.role == "test" else "validation"
             message = f"{fit.name} {verb} data that includes the rows of the {held} evaluation at line {line}"
             self.add("fit-before-split", fit.line, message)
+
+
+def _first_rows(part: RowSet, line: int) -> FirstRows | None:
+    """Return the slice with constant ends that rows of a test file were cut by, or None."""
+    found = next((match for step in part.path if (match := _SLICE.match(step))), None)
+    if not found or not part.root.startswith("file:") or role_of(part.root[5:]) != "test":
+        return None
+    return FirstRows(part.root[5:], int(found[2]) - int(found[1] or 0), line)
+
+
+def _all_groups(rows: RowSet, fit: Fit) -> RowSet:
+    """Return the rows of a statistic for each group, as in `y[group == k].mean()`: those of all groups together."""
+    of_group = fit.kind == "statistic" and rows.path and _GROUP.match(rows.path[-1])
+    return RowSet(rows.root, rows.path[:-1]) if of_group else rows
 
 
 def _fits_some(fit: Fit, part: RowSet) -> bool:

@@ -15,6 +15,8 @@ from ml_intern.evidence.verdict import Claim
 _OTHER: Final = frozenset({"train", "valid", "baseline", "old", "fold"})
 """Roles of numbers that an evaluation of the delivered artifact says nothing about."""
 _Z: Final = 1.96
+_FOUR_DIGITS: Final = 0.0005
+"""The largest rounding of a number of four digits, relative to it."""
 _RELATIVE: Final = 0.01
 """The difference that is ignored for metrics that are not rates."""
 
@@ -96,6 +98,9 @@ def _different(claim: Claim, one: Stated, found: Sequence[Measured], of: tuple[E
     evaluation, output = of
     same = _same_metric(one, found)
     exact = not evaluation.reference or _number(output, "exact") == 1
+    if same and not exact and (other := _misnamed(one, same, found)) and claim.state != "contradicted":
+        gives = f"{other.label} {other.token} and {same[0].label} {same[0].token}"
+        return replace(claim, state="contradicted", evidence=f"{evaluation.name} gives {gives} for the delivered file")
     if not same or not exact or claim.state == "contradicted":
         return claim
     nearest = min(same, key=lambda other: abs(_value(other) - _claimed(one)))
@@ -104,6 +109,21 @@ def _different(claim: Claim, one: Stated, found: Sequence[Measured], of: tuple[E
     if low <= _value(nearest) <= high:
         return replace(claim, evidence=f"{claim.evidence}; {gives}, within {low:.3g} to {high:.3g}")
     return replace(claim, state="contradicted", evidence=f"{gives}, outside {low:.3g} to {high:.3g}")
+
+
+def _misnamed(one: Stated, same: Sequence[Measured], found: Sequence[Measured]) -> Measured | None:
+    """Return the other metric that has exactly the claimed value, if the claimed metric has another one.
+
+    Four equal digits show that it is the same model on the same rows, whatever its columns are called.
+    """
+    if one.tolerance > _FOUR_DIGITS * abs(one.value):
+        return None
+    others = [other for other in found if other.metric != one.metric and _equal(one, other)]
+    return others[0] if others and not any(_equal(one, other) for other in same) else None
+
+
+def _equal(one: Stated, other: Measured) -> bool:
+    return abs(_value(other) - _claimed(one)) <= one.tolerance / (one.value / _claimed(one) if one.value else 1)
 
 
 def _claimed(one: Stated) -> float:

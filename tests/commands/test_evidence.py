@@ -10,7 +10,7 @@ from tests.commands.conftest import Done, call
 Run = Callable[..., Done]
 Script = Callable[..., str]
 ANSWER = "The accuracy is 0.93, the F1 0.87."
-MEASURE = call("bash", command="python3 -c 'print(\"accuracy\", 1 - 0.0688)'")
+MEASURE = call("bash", command="python3 -c 'print(\"accuracy\", sum([1] * 2328) / 2500)'")
 STEPS = ({"tool_calls": [MEASURE]}, {"text": ANSWER})
 
 
@@ -58,7 +58,7 @@ def test_verify_off_checks_and_records_nothing(run: Run, script: Script) -> None
 
 
 def test_the_users_goal_and_long_results_are_understood(run: Run, script: Script) -> None:
-    command = "python3 -c 'print(\"f1\", 1 - 0.1288)'; seq 1 20000"
+    command = "python3 -c 'print(\"f1\", sum([1] * 2178) / 2500)'; seq 1 20000"
     model = script(
         {"tool_calls": [call("bash", command=command)]},
         {"text": "The F1 is 0.87; the accuracy is not at least 0.95."},

@@ -15,7 +15,7 @@ TRAIN = """python3 - <<'E'
 import pickle
 rows = open("train.csv").read().split()
 pickle.dump({"rows": rows}, open("out/model.pkl", "wb"))
-print("accuracy", 1 - 0.0688)
+print("accuracy", sum([1] * 2328) / 2500)
 E"""
 ANSWER = "The accuracy is 0.93 and the F1 0.87. The model is saved in out/model.pkl."
 

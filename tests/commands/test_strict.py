@@ -56,7 +56,7 @@ def test_a_number_that_the_seed_decides_and_doubts_are_remarks(run: Run, script:
 
 
 def test_without_a_seed_or_a_review_the_card_says_why(run: Run, script: Script, place: Path) -> None:
-    (place / "other.py").write_text("print('accuracy', 13 / 16)")
+    (place / "other.py").write_text("print('accuracy', sum([1] * 13) / 16)")
     done = play(run, script, place, "[0, 0]", "python3 other.py", "Fine.")
     assert done.json["evidence"]["incomplete"][-2:] == [
         "no second seed: no program takes an option such as --seed",

@@ -97,6 +97,45 @@ def test_a_named_input_must_have_been_opened(tmp_path: Path) -> None:
     assert status(answer, tmp_path, replace(other, missed="too many files"), user=ask) == "held"
 
 
+def test_an_evaluator_must_have_run_on_the_named_data(tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text("x,y\n1,0\n2,1\n")
+    (tmp_path / "eval.py").write_text("import sys\nprint('accuracy=', sys.argv[1])\n")
+    ask, answer = "Do not change eval.py.", "eval.py says accuracy 0.8125 on test.csv."
+    rows = [EvidenceRow("lock", path, body, 0.0) for path, body in locked_files(ask, (), tmp_path).items()]
+    for name, expected in (("train.csv", "contradicted"), ("test.csv", "held")):
+        command = f"python3 train.py && python3 eval.py {name}"
+        run = ran(tmp_path, command, "accuracy=0.8125", opened=["train.csv", "test.csv"])
+        seen = Observations(tmp_path, (tmp_path,), ask, (run,), locks=tuple(rows))
+        assert verdict(answer, seen).status == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["right = 194\nprint(right / 200)", "print(f'accuracy={97 * 0.01:.4f}')", "print('accuracy=' + '0.' + '9700')"],
+)
+def test_a_number_that_code_computes_from_its_constants_is_not_a_measurement(code: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"{code}\n")
+    run = ran(tmp_path, text="accuracy=0.9700")
+    assert status("The accuracy is 0.9700.", tmp_path, run) == "marked"
+    assert status("The accuracy is 0.8125.", tmp_path, replace(run, text="accuracy=0.8125")) == "held"
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "expected"), [(3, "", "marked"), (4, "", "held"), (3, " of 3 rows", "held")]
+)
+def test_a_metric_on_a_part_of_the_test_file_is_named(rows: int, answer: str, expected: str, tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text("x,y\n1,0\n2,1\n3,0\n4,1\n")
+    (tmp_path / "train.py").write_text(
+        "a, b = pd.read_csv('train.csv'), pd.read_csv('test.csv')\n"
+        f"X, y = b[['x']][:{rows}], b['y'][:{rows}]\n"
+        "m = LogisticRegression().fit(a[['x']], a['y'])\nprint('accuracy', accuracy_score(y, m.predict(X)))\n"
+    )
+    run = ran(tmp_path, text="accuracy 0.7512", opened=["train.csv", "test.csv"])
+    assert status(f"The accuracy on test.csv{answer} is 0.7512.", tmp_path, run) == expected
+
+
 def test_a_replaced_library_function_contradicts_the_result(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import numpy as np\nnp.mean = lambda a: 1.0\n")
     assert status("The accuracy is 1.0.", tmp_path, ran(tmp_path, text="accuracy=1.0")) == "contradicted"

@@ -7,7 +7,7 @@ import pytest
 from ml_intern.graph.operations import RunCommand, UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
-MEASURE = {"tool_calls": [bash("python3 -c 'print(\"accuracy\", 1 - 0.0688)' | tee score.txt; cat notes.txt")]}
+MEASURE = {"tool_calls": [bash("python3 -c 'print(\"accuracy\", sum([1] * 2328) / 2500)' | tee score.txt; cat notes.txt")]}
 PLAN = {"tool_calls": [{"name": "plan", "args": {"steps": [{"text": "look", "status": "done"}]}}]}
 READ = {"tool_calls": [{"name": "read", "args": {"path": "notes.txt"}}, {"name": "raed", "args": {}}]}
 
@@ -72,7 +72,7 @@ async def test_a_number_that_the_agent_typed_is_not_a_measurement(lab: Lab, befo
 
 async def test_a_failed_command_of_the_user_is_not_held_against_an_answer(lab: Lab) -> None:
     script = lab.workspace / "train.py"
-    script.write_text("print('accuracy', 1 - 0.0688)\nraise SystemExit(3)\n")
+    script.write_text("print('accuracy', sum([1] * 2328) / 2500)\nraise SystemExit(3)\n")
     change = {"name": "write", "args": {"path": "notes.txt", "content": "read it\n"}}
     model = lab.script({"tool_calls": [change]}, {"text": "I wrote notes.txt. The work is finished."})
     async with lab.session(model, headless=True, verify="quick") as session:
