@@ -7,7 +7,8 @@ import pytest
 from ml_intern.graph.operations import RunCommand, UserInput
 from tests.session.conftest import Lab, bash, data, turn
 
-MEASURE = {"tool_calls": [bash("python3 -c 'print(\"accuracy\", sum([1] * 2328) / 2500)' | tee score.txt; cat notes.txt")]}
+SCORE = "python3 -c 'print(\"accuracy\", sum([1] * 2328) / 2500)'"
+MEASURE = {"tool_calls": [bash(f"{SCORE} | tee score.txt; cat notes.txt")]}
 PLAN = {"tool_calls": [{"name": "plan", "args": {"steps": [{"text": "look", "status": "done"}]}}]}
 READ = {"tool_calls": [{"name": "read", "args": {"path": "notes.txt"}}, {"name": "raed", "args": {}}]}
 
