@@ -28,6 +28,9 @@ _TEST_PROGRAM: Final = re.compile(
     r"(?i)\bpytest\b|\bunittest\b|\btox\b|\bnox\b|\bdoctest\b|(?:^|[/\s])(?:run_?)?tests?[\w-]*\.(?:py|sh)\b|_tests?\.py\b|\btest\b"
 )
 _FAILED: Final = re.compile(r"(?m)\b[1-9]\d* failed\b|^FAILED\b|^ERROR\b|AssertionError|\b[1-9]\d* errors?\b")
+_EVERY_TEST: Final = re.compile(r"(?i)\b(?:all|every|suite)\b")
+_RAN: Final = re.compile(r"(?m)\b(\d+) (?:passed|failed|skipped|errors?|xfailed|xpassed)\b|^Ran (\d+) tests?\b")
+"""The counts that pytest and unittest print at their end."""
 _DONE: Final = re.compile(
     r"(?i)\b(?:is|are|was|has|been|training|run|evaluation|experiment|"
     r"job)\s+(?:now\s+)?(?:complete[d]?|finished|succeeded|done|ran to (?:its|the) end)\b"
@@ -98,11 +101,22 @@ def _tests(sentence: str, seen: Observations) -> Iterator[Claim]:
     later = [
         one.path for one in seen.typed if one.when > last.began and one.path.endswith((".py", ".sh", ".toml", ".cfg"))
     ]
+    most = max(runs, key=_tests_ran)
     if later:
         fact = f"the last test run, {last.name}, is older than the last edit of {seen.short(later[-1])}"
         yield _claim(match[0].strip(), "unsupported", fact, "tests", last.name)
+    elif _EVERY_TEST.search(match[0]) and 0 < _tests_ran(last) < _tests_ran(most):
+        fewer, more = plural(_tests_ran(last), "test"), _tests_ran(most)
+        fact = f"the last test run, {last.name}, ran {fewer}, {most.name} ran {more}"
+        yield _claim(match[0].strip(), "unsupported", fact, "tests", last.name)
     else:
         yield _claim(match[0].strip(), "held", f"{last.name} ended without a failure", "tests", last.name)
+
+
+def _tests_ran(run: Execution) -> int:
+    """Return how many tests the last summary in the output of a run counts; 0 if it has none."""
+    lines = [line for line in run.text.splitlines() if _RAN.search(line)]
+    return sum(int(one[1] or one[2]) for one in _RAN.finditer(lines[-1])) if lines else 0
 
 
 def _is_test(run: Execution) -> bool:

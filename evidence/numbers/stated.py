@@ -26,6 +26,9 @@ _SOFTWARE: Final = re.compile(
     r"jax|tensorflow|vllm|node|sqlite|uv|pip|llama|qwen|gemma|mistral|phi|gpt|claude|gemini|deepseek|appendix|license|"
     r"column|row|line|id|class|fold|epoch|layer|top)[\s`*=-]*$"
 )
+_SETTING: Final = re.compile(r"(?<![\w=])([A-Za-z_]\w*)\s?=\s?$")
+_STATISTICS: Final = frozenset("nNprRtFzd")
+"""Letters that name a statistic where `=` follows, and not a setting."""
 _SIZE: Final = re.compile(
     r"(?i)\s?(?:k|m|b|[kmgt]i?b|bytes?|params?|parameters?|billion|million|usd|dollars?|gpus?|cpus?|cores?|tflops?)\b"
 )
@@ -150,7 +153,15 @@ def _in_sentence(sentence: str) -> Iterator[Stated]:
         before, after = sentence[: match.start()], sentence[match.end() :]
         if _SOFTWARE.search(before) or _CONFIDENCE.match(after) or (not match["percent"] and _SIZE.match(after)):
             continue
+        if _is_setting(before):
+            continue
         yield from _judged(match, sentence, places)
+
+
+def _is_setting(before: str) -> bool:
+    """Whether the number after these words is the value of a setting, as in `C=0.01`."""
+    name = _SETTING.search(before)
+    return name is not None and name[1] not in _STATISTICS and not metrics_in(plain(f"{name[1]} ="))
 
 
 def _places(sentence: str) -> list[MetricPlace]:

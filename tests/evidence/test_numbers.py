@@ -37,6 +37,8 @@ def supported(sentence: str) -> dict[str, bool]:
         ("The RMSE is 4.1.", {"4.1": True}),
         ("The latency is 0.0125 s.", {"0.0125": True}),
         ("The error rate is 12.35 %.", {"12.35 %": True}),
+        ("With C=0.01 and lr = 0.001 the accuracy is 0.8765.", {"0.8765": True}),
+        ("The test gave acc=0.8765, p=0.03.", {"0.8765": True, "0.03": False}),
         ("Validation loss fell by 9.2 %.", {"9.2 %": True}),
         ("The 95 % confidence interval was not computed.", {}),
         ("BLEU is 41.2.", {"41.2": False}),
