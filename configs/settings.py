@@ -311,7 +311,9 @@ class ComputeTarget(BaseModel):
     modules: tuple[Annotated[str, AfterValidator(_one_word)], ...] = ()
     """Environment modules to load before each run."""
     container: Annotated[str, AfterValidator(_one_word)] = ""
-    """An image that apptainer runs the command in."""
+    """An image to run the command in."""
+    container_runtime: Literal["apptainer", "pyxis"] = "apptainer"
+    """What runs the image: apptainer, or, in a job of Slurm, srun with the plugin pyxis."""
     usd_per_hour: NonNegativeFloat = 0.0
     """The price of an hour; it counts against the budget."""
     partition: Annotated[str, AfterValidator(_one_word)] = ""
@@ -322,6 +324,9 @@ class ComputeTarget(BaseModel):
     """slurm: the quality of service."""
     gpus: Annotated[str, AfterValidator(_one_word)] = ""
     """slurm, ray: GPUs per run unless the run asks for others, such as 1 or a100:2."""
+    requeue: bool = False
+    """slurm: whether Slurm starts a run again that it stopped, such as a preempted one. The script must continue
+    from its own checkpoints."""
     sbatch: tuple[str, ...] = ()
     """slurm: further options of sbatch, such as --mem=32G."""
     squeue_s: NonNegativeFloat = 15.0
@@ -335,6 +340,8 @@ class ComputeTarget(BaseModel):
             raise ValueError("a target of kind ray, and no other, needs an address")
         if (self.kind == "pool") != bool(self.members):
             raise ValueError("a target of kind pool, and no other, needs members")
+        if self.kind != "slurm" and (self.requeue or self.container_runtime == "pyxis"):
+            raise ValueError("only a target of kind slurm has requeue and pyxis")
         return self
 
 

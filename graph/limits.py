@@ -25,6 +25,8 @@ RUN_LIMIT_S = 24 * 3600.0
 """Seconds until a background run is stopped, unless its backend or the call sets another limit."""
 JOB_LIMIT_S = 2 * 3600.0
 """Seconds until a run that is billed by the hour is stopped."""
+MAX_NODES = 1_000
+"""Machines that one run of a cluster may ask for."""
 
 ApprovalMode = Literal["ask", "accept-edits", "auto", "yolo", "plan"]
 ASKING_MODES: frozenset[ApprovalMode] = frozenset({"ask", "accept-edits"})

@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,13 +15,15 @@ from ml_intern.commands.output import Json, columns, print_json, print_lines
 from ml_intern.configs.errors import MLInternError, UsageError
 from ml_intern.configs.hosts import hub_url
 from ml_intern.session.opening.options import load_settings, working_folder
-from ml_intern.text.formatting import money
+from ml_intern.text.formatting import duration, money
 
 if TYPE_CHECKING:
     from ml_intern.configs.settings import ComputeTarget
+    from ml_intern.runs.remote.measured import MeasuredTarget
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the name of the target")]
 GB = 1e9
+MB_PER_GB = 1024
 MAX_CLOCK_SECONDS = 60.0
 HTTPS_PORT = 443
 FAILED = 1
@@ -26,11 +31,16 @@ FAILED = 1
 
 @takes_options(*SETTINGS_OPTIONS)
 def list_targets(options: Options, json: Json = False) -> int:
-    """List the machines and clusters in the settings, their price, and what runs there."""
+    """List the machines and clusters in the settings, their price, what they have, and what runs there."""
     targets = _targets(options)
-    running = asyncio.run(_running())
+    running, measured = asyncio.run(_running()), _measured(targets)
     rows = [
-        {"name": name, **target.model_dump(exclude_defaults=True), "runs": running.get(name, [])}
+        {
+            "name": name,
+            **target.model_dump(exclude_defaults=True),
+            "measured": asdict(measured[name]) if name in measured else None,
+            "runs": running.get(name, []),
+        }
         for name, target in targets.items()
     ]
     if json:
@@ -43,11 +53,38 @@ def list_targets(options: Options, json: Json = False) -> int:
             one.kind,
             ", ".join(one.members) or one.host or one.address or "this machine",
             _price(one),
+            _has(measured.get(name)) if not one.members else "-",
             ", ".join(running.get(name, [])) or "-",
         )
         for name, one in targets.items()
     ]
-    return print_lines(columns([("NAME", "KIND", "HOST", "PRICE", "RUNNING"), *table]))
+    return print_lines(columns([("NAME", "KIND", "HOST", "PRICE", "HAS", "RUNNING"), *table]))
+
+
+def _measured(targets: "Mapping[str, ComputeTarget]") -> "dict[str, MeasuredTarget]":
+    """Return what `compute test` found, for the targets that it tested."""
+    from ml_intern.configs.paths import data_home
+    from ml_intern.runs.remote.measured import read_measured
+
+    found = {name: read_measured(data_home(), target) for name, target in targets.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _has(found: "MeasuredTarget | None") -> str:
+    """Return what a target has, and when that was measured."""
+    if found is None:
+        return "not tested"
+    counts = Counter(f"{gpu.name} {gpu.memory_mb / MB_PER_GB:.0f} GB" for gpu in found.gpus)
+    partition = found.partition
+    parts = [
+        *(f"{count} x {gpu}" for gpu, count in counts.items()),
+        partition.gres.partition("(")[0] if partition and partition.gres != "(null)" else "",
+        f"limit {duration(partition.limit_s)}" if partition and partition.limit_s else "",
+        f"{found.free / GB:.0f} GB free" if found.free is not None else "",
+        "no internet" if found.internet is False else "",
+    ]
+    day = time.strftime("%Y-%m-%d", time.localtime(found.time))
+    return f"{', '.join(filter(None, parts))} ({day})"
 
 
 async def _running() -> dict[str, list[str]]:

@@ -88,6 +88,10 @@ class BackendSpec:
     """Its runs cost money by the hour."""
     selects_hardware: bool = False
     """A run may name its hardware, container image and namespace."""
+    max_nodes: int = 1
+    """How many machines one of its runs may use."""
+    selects_gpus: bool = False
+    """A run may ask for GPUs by their number, or by kind and number."""
     needs_target: bool = False
     """A run names a target of the settings, see configs/settings.py."""
     is_agent: bool = False

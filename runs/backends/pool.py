@@ -24,7 +24,7 @@ from ml_intern.runs.backends.remote_runs import TARGET, OwnMachines, delivered_r
 from ml_intern.runs.logs import append_output
 from ml_intern.runs.remote.far_side.runs import KILLED, RESTARTED
 from ml_intern.runs.remote.far_side.slots import WITHDRAWN
-from ml_intern.runs.remote.far_side.slurm import LEFT_QUEUE
+from ml_intern.runs.remote.far_side.supervisor import LEFT_QUEUE
 from ml_intern.runs.remote.tree import DeliveredFolder, read_tree
 from ml_intern.runs.run_folder import LOG, make_run_folder, run_folder
 from ml_intern.store.runs import QUEUED
@@ -76,7 +76,10 @@ class Pool:
                 if is_ours:
                     if not (folder / ORDERS).exists():
                         orders = await self._delivered(plan, id, tree, targets)
-                        _write(folder, {"orders": orders, "secrets": plan.secrets, "left": [], "losses": 0})
+                        _write(
+                            folder,
+                            {"orders": orders, "secrets": plan.secrets, "left": [], "losses": 0, "slots": plan.slots},
+                        )
                     await self._place(folder, member_of(folder))
                     return json.dumps({"id": id})
             await asyncio.sleep(SECONDS_BETWEEN_TRIES)
@@ -187,7 +190,7 @@ class Pool:
         folders = [run_folder(self._store.home, row.id) for row in rows]
         places = Counter(await asyncio.to_thread(lambda: [member_of(one) for one in folders]))
         return {
-            name: places[name] / (place["known"]["target"]["max_runs"] or 1)
+            name: places[name] / (place["known"]["target"]["max_runs"] or state.get("slots") or 1)
             for name, place in state["orders"].items()
             if name not in state["left"]
         }

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.version import plugins
-from ml_intern.graph.limits import JOB_LIMIT_S
+from ml_intern.graph.limits import JOB_LIMIT_S, MAX_NODES
 from ml_intern.runs.backends.base import Backend, BackendSpec
 
 if TYPE_CHECKING:
@@ -117,8 +117,17 @@ HUB = BackendSpec(
 )
 SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
-SLURM = BackendSpec("slurm", _open_remote, is_remote=True, needs_target=True, poll_seconds=2.0)
-RAY = BackendSpec("ray", _open_ray, is_remote=True, needs_target=True, poll_seconds=2.0)
-POOL = BackendSpec("pool", _open_pool, is_remote=True, needs_target=True)
+SLURM = BackendSpec(
+    "slurm",
+    _open_remote,
+    is_remote=True,
+    max_nodes=MAX_NODES,
+    selects_gpus=True,
+    needs_target=True,
+    poll_seconds=2.0,
+)
+RAY = BackendSpec("ray", _open_ray, is_remote=True, selects_gpus=True, needs_target=True, poll_seconds=2.0)
+POOL = BackendSpec("pool", _open_pool, is_remote=True, max_nodes=MAX_NODES, selects_gpus=True, needs_target=True)
+"""Its members decide whether they have nodes and GPUs to choose from."""
 SEARCH = BackendSpec("search", _open_search, is_agent=True)
 BUILTIN: Mapping[str, BackendSpec] = {spec.name: spec for spec in (LOCAL, HUB, SANDBOX, SSH, SLURM, RAY, POOL, SEARCH)}

@@ -45,8 +45,6 @@ class OwnMachines:
         """Fill in the price and the name of the machine. Raises ToolError for an unknown target."""
         target = target_of(plan.target, context.options.compute)
         gpus = plan.gpus or target.gpus
-        if plan.gpus and target.kind != "slurm":
-            raise ToolError(f"{plan.target} has no queue: leave gpus out, and select GPUs with CUDA_VISIBLE_DEVICES")
         hardware = ", ".join(filter(None, [plan.target, f"gpus {gpus}" if gpus else ""]))
         return replace(plan, usd_per_hour=target.usd_per_hour * plan.nodes, gpus=gpus, hardware=hardware)
 

@@ -17,6 +17,10 @@ SCRIPT_MODE = 0o600
 GRACE_MINUTES = 2
 """How much longer than the run its Slurm job may take."""
 
+_CONTAINERS = {
+    "apptainer": 'apptainer exec --nv --bind "$root" "$image"',
+    "pyxis": 'srun --ntasks=1 --container-image="$image" --container-mounts="$root:$root" --container-workdir="$PWD"',
+}
 _TORCH = """import importlib.util as u, os, runpy
 s = u.find_spec("torch")
 v = runpy.run_path(os.path.join(os.path.dirname(s.origin), "version.py")) if s and s.origin else {}
@@ -46,7 +50,7 @@ def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFo
         argv = [*runner, str(PurePosixPath(*[".."] * len(folder.parts)) / place), *plan.script_args]
     fields = {
         "id": id,
-        "argv": _prepared(argv, target),
+        "argv": _prepared(argv, target, "/".join([".."] * len(folder.parts)) or "."),
         "folder": str(folder),
         "files": [[path, *found] for path, found in files.items()],
         "links": tree.links,
@@ -54,6 +58,7 @@ def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFo
         "limit_s": plan.limit_s,
         "slots": 0 if target.kind == "slurm" else target.max_runs or plan.slots,
         "sbatch": _sbatch(plan, target) if target.kind == "slurm" else None,
+        "requeue": target.requeue,
         "note": _note(tree),
     }
     return StartOrder(fields, script)
@@ -71,9 +76,15 @@ def torch_query(target: ComputeTarget) -> list[str]:
     return _prepared(["python3", "-c", _TORCH], target)
 
 
-def _prepared(argv: list[str], target: ComputeTarget) -> list[str]:
-    """Return the command after the modules and the setup of the target, in its container."""
-    inner = ["apptainer", "exec", "--nv", target.container, *argv] if target.container else argv
+def _prepared(argv: list[str], target: ComputeTarget, root: str = ".") -> list[str]:
+    """Return the command after the modules and the setup of the target, in its container.
+
+    `root` is the path from the working folder to the delivered folder, which the container has to contain.
+    """
+    inner = argv
+    if target.container:
+        run = f'root=$(cd {root} && pwd); image=$1; shift; exec {_CONTAINERS[target.container_runtime]} "$@"'
+        inner = ["bash", "-c", run, "bash", target.container, *argv]
     before = [*(f"module load {module}" for module in target.modules), *filter(None, [target.setup])]
     if not before:
         return inner

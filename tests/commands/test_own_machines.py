@@ -32,6 +32,10 @@ def test_a_machine_is_added_listed_tested_and_removed(run: Run, box: Path) -> No
     assert tested.code == 0, tested.err
     assert "it can be used" in tested.out
     assert "does not reach the Hub" in tested.out
+    assert "not tested" in listed.out
+    assert "GB free, no internet (20" in run("compute", "list").out
+    (listing,) = run("compute", "list", "--json").json
+    assert (listing["measured"]["internet"], listing["runs"]) == (False, [])
     assert run("compute", "remove", "box").code == 0
     assert "no machines in the settings" in run("compute", "list").out
     assert run("compute", "test", "box").code == 2
@@ -45,6 +49,7 @@ def test_a_machine_is_added_listed_tested_and_removed(run: Run, box: Path) -> No
         (("gpu",), "a target of kind ssh needs a host"),
         (("gpu", "--kind", "cloud"), "kind: "),
         (("gpu", "--host", "h", "--set", "colour=red"), "colour: "),
+        (("gpu", "--host", "h", "--set", "requeue=true"), "only a target of kind slurm has requeue"),
     ],
 )
 def test_a_wrong_machine_is_refused(run: Run, words: tuple[str, ...], problem: str) -> None:

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolArgs, ToolContext
-from ml_intern.runs.backends.base import RunPlan
+from ml_intern.graph.limits import MAX_NODES
+from ml_intern.runs.backends.base import BackendSpec, RunPlan
 from ml_intern.runs.backends.registry import HUB, LOCAL, backend_names, backend_of, backend_spec
 from ml_intern.runs.launch import run_id
 from ml_intern.runs.notify import HELP, checked_conditions
@@ -45,7 +46,7 @@ class JobsArgs(ToolArgs):
     target: str = Field(
         "", max_length=40, description="run: a machine or cluster of the user's settings; sets backend."
     )
-    nodes: int = Field(1, ge=1, le=1000, description="run on Slurm: the number of nodes.")
+    nodes: int = Field(1, ge=1, le=MAX_NODES, description="run on Slurm: the number of nodes.")
     gpus: str = Field(
         "", max_length=40, description="run on Slurm: GPUs per node, such as 2 or a100:2; on Ray: their number."
     )
@@ -136,6 +137,7 @@ async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
     backend = backend_spec(HUB.name if args.operation == "schedule" else _backend_name(args, context))
     if not backend.selects_hardware and (args.hardware or args.image or args.namespace):
         raise ToolError("hardware, image and namespace require backend hub; leave them out, or set backend to hub")
+    _check_resources(args, backend)
     plan = await planned(
         context,
         backend=backend.name,
@@ -157,6 +159,16 @@ async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
         overrides=tuple(args.override),
     )
     return await backend_of(backend.name, context.services.store).complete(plan, context)
+
+
+def _check_resources(args: JobsArgs, backend: BackendSpec) -> None:
+    """Raise ToolError for nodes or GPUs that the backend cannot select."""
+    where = args.target or f"backend {backend.name}"
+    if args.nodes > backend.max_nodes:
+        raise ToolError(f"{where} runs a run on one machine: leave nodes out")
+    if args.gpus and not backend.selects_gpus:
+        instead = "choose hardware" if backend.selects_hardware else "select GPUs with CUDA_VISIBLE_DEVICES"
+        raise ToolError(f"{where} has no queue for GPUs: leave gpus out, and {instead}")
 
 
 def _backend_name(args: JobsArgs, context: ToolContext) -> str:

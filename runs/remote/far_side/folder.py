@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 RESERVE_BYTES = 1 << 14
+CANCELLED = "cancelled"
+"""A file that says that the user cancelled the job of a run."""
 
 
 def run_folder(root: Path, run: str) -> Path:

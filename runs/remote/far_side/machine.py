@@ -15,8 +15,8 @@ from typing import Any
 CONNECT_SECONDS = 5.0
 
 
-def usage(_root: Path, _order: dict[str, Any]) -> dict[str, Any]:
-    """Return the load, memory and GPU use of the machine in one line."""
+def usage_line() -> str:
+    """Return the load, memory and GPU use of this machine in one line."""
     parts = [f"load {os.getloadavg()[0]:.1f}"]
     memory = Path("/proc/meminfo")
     if memory.exists():
@@ -25,7 +25,7 @@ def usage(_root: Path, _order: dict[str, Any]) -> dict[str, Any]:
         parts.append(f"memory {total - free:.1f} of {total:.1f} GB")
     for fields in _gpus("index,utilization.gpu,memory.used,memory.total,power.draw"):
         parts.append("GPU {} {} %, {} of {} MB, {} W".format(*fields))
-    return {"usage": ", ".join(parts)}
+    return ", ".join(parts)
 
 
 def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:

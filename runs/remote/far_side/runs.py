@@ -14,6 +14,7 @@ from typing import Any
 from ml_intern.runs.remote.far_side import slots
 from ml_intern.runs.remote.far_side.delivery import prepare
 from ml_intern.runs.remote.far_side.folder import (
+    CANCELLED,
     boot_id,
     is_supervised,
     locked,
@@ -22,8 +23,9 @@ from ml_intern.runs.remote.far_side.folder import (
     run_folder,
     write_status,
 )
+from ml_intern.runs.remote.far_side.machine import usage_line
 from ml_intern.runs.remote.far_side.slurm import cancel_job, queue_state, submit
-from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, detach, end_marked
+from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, USAGE, detach, end_marked
 
 START_SECONDS = 30.0
 LOG_BYTES = 1 << 21
@@ -84,6 +86,14 @@ def log(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         return {"text": base64.b64encode(file.read(LOG_BYTES)).decode()}
 
 
+def usage(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Return the use of the machine that a run is on: of the node of a job as its supervisor last wrote it."""
+    folder = run_folder(root, order.get("id", ""))
+    if "job" not in read_status(folder):
+        return {"usage": usage_line()}
+    return {"usage": (folder / USAGE).read_text() if (folder / USAGE).exists() else ""}
+
+
 def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Stop a run and return its state. A run that has ended stays as it is."""
     folder = run_folder(root, order["id"])
@@ -91,6 +101,7 @@ def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     if "finished" in status or not status:
         return status
     if "job" in status:
+        (folder / CANCELLED).touch()
         cancel_job(status)
     elif is_supervised(folder):
         os.kill(status["pid"], signal.SIGTERM)

@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.remote.far_side.delivery import missing, prune, receive
-from ml_intern.runs.remote.far_side.machine import probe, usage
-from ml_intern.runs.remote.far_side.runs import abandon, cancel, content, log, outputs, start, states, withdraw
+from ml_intern.runs.remote.far_side.machine import probe
+from ml_intern.runs.remote.far_side.runs import (
+    abandon,
+    cancel,
+    content,
+    log,
+    outputs,
+    start,
+    states,
+    usage,
+    withdraw,
+)
 
 MARK = "ml-intern-answer:"
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.remote.far_side.folder import locked, read_status, write_file, write_status
-from ml_intern.runs.remote.far_side.supervisor import supervise
+from ml_intern.runs.remote.far_side.supervisor import LEFT_QUEUE, supervise
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
-LEFT_QUEUE = "its job left the queue"
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
@@ -32,22 +32,30 @@ def submit(folder: Path, order: dict[str, Any]) -> None:
     if not job:
         write_file(folder / "order.json", json.dumps(order))
         (folder / "job.sh").write_text(f'#!/bin/sh\nexec python3 "{order["far_side"]}" "{folder}"\n')
-        fixed = ("--parsable", "--no-requeue", f"--job-name={order['id']}", f"--output={folder}/slurm.txt")
+        again = "--requeue" if order.get("requeue") else "--no-requeue"
+        fixed = ("--parsable", again, "--open-mode=append", f"--job-name={order['id']}", f"--output={folder}/slurm.txt")
         job = _slurm("sbatch", *fixed, *order["sbatch"], str(folder / "job.sh")).split(";")[0]
     if not read_status(folder):
         write_status(folder, {"state": "queued", "job": job, "submitted": time.time()})
 
 
 def run_job(folder: Path) -> None:
-    """Supervise the run of a job. The order, which may contain secrets, is deleted first."""
+    """Supervise the run of a job. The order, which may contain secrets, is deleted before a run that starts once."""
     deadline = time.monotonic() + START_SECONDS
-    while read_status(folder).get("state") != "queued" or (lock := locked(folder)) is None:
+    starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    ready = ("queued", "running") if starts else ("queued",)  # running: its node failed
+    while read_status(folder).get("state") not in ready or (lock := locked(folder)) is None:
         if time.monotonic() > deadline or "finished" in read_status(folder):
             return
         time.sleep(POLL_SECONDS)
     order = json.loads((folder / "order.json").read_text())
-    (folder / "order.json").unlink()
+    if starts:
+        order.update(used=read_status(folder).get("used", 0.0), note=f"ml-intern: Slurm started it again ({starts})\n")
+    if not order.get("requeue"):
+        (folder / "order.json").unlink()
     supervise(folder, order, lock)
+    if "finished" in read_status(folder):
+        (folder / "order.json").unlink(missing_ok=True)
 
 
 def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -59,7 +67,8 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
     if status["job"] in jobs:
         word, reason, begins = jobs[status["job"]]
         if word == "PENDING":
-            return {**status, "reason": f"waiting: {reason}" + ("" if begins == "N/A" else f", starts about {begins}")}
+            when = "" if begins == "N/A" else f", starts about {begins}"
+            return {**status, "state": "queued", "reason": f"waiting: {reason}{when}"}
         return status
     if time.time() - max(status["submitted"], status.get("started", 0)) < 2 * seconds:
         return status

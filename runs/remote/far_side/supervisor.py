@@ -12,10 +12,15 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from ml_intern.runs.remote.far_side.folder import boot_id, read_status, write_status
+from ml_intern.runs.remote.far_side.folder import CANCELLED, boot_id, read_status, write_file, write_status
+from ml_intern.runs.remote.far_side.machine import usage_line
 from ml_intern.runs.remote.far_side.slots import WAITING, WITHDRAWN, Queue
 
 HEARTBEAT_SECONDS = 10.0
+TERM_SECONDS = 1.0
+USAGE = "usage.txt"
+LEFT_QUEUE = "its job left the queue"
+STOPPED = f"{LEFT_QUEUE}: Slurm stopped it (preempted, cancelled there, or its node was shut down)"
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_CHILD_SUBREAPER = 36
@@ -87,7 +92,11 @@ class Supervisor:
             ending = self.command(clock)
         except OSError as error:
             ending = {"state": "failed", "exit_code": None, "reason": f"it could not run: {error}"}
-        write_status(self.folder, {**began, **ending, "seconds": time.monotonic() - clock, "finished": time.time()})
+        seconds = known.get("used", 0.0) + time.monotonic() - clock
+        if ending["state"] == "queued":  # Slurm starts it again
+            write_status(self.folder, {**known, **ending, "used": seconds})
+            return
+        write_status(self.folder, {**began, **ending, "seconds": seconds, "finished": time.time()})
 
     def command(self, clock: float) -> dict[str, Any]:
         """Run the command and return how it ended."""
@@ -106,15 +115,23 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
-        reason = self.wait(child, clock + self.order["limit_s"])
+        reason = self.wait(child, clock + self.order["limit_s"] - self.order.get("used", 0.0))
         end_processes(child)
         code = child.returncode
         if reason == "limit":
             text = f"it reached its time limit of {self.order['limit_s']:g} s"
             return {"state": "timeout", "exit_code": code, "reason": text}
         if reason == "stop":
-            return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
+            return self.stopped()
         return {"state": "failed" if code else "succeeded", "exit_code": code, "reason": self.disk() if code else ""}
+
+    def stopped(self) -> dict[str, Any]:
+        """Return how a stopped run ended: by its user, or by Slurm, which may start it again."""
+        if self.order.get("sbatch") is None or (self.folder / CANCELLED).exists():
+            return {"state": "cancelled", "exit_code": None, "reason": "it was stopped"}
+        if self.order.get("requeue"):
+            return {"state": "queued", "exit_code": None, "reason": "Slurm stopped it and starts it again"}
+        return {"state": "lost", "exit_code": None, "reason": STOPPED}
 
     def disk(self) -> str:
         """Return that the disk of the run is full, or ""."""
@@ -131,10 +148,21 @@ class Supervisor:
                 return "limit"
             if now - beat > HEARTBEAT_SECONDS:
                 os.utime(self.folder / "lock")
+                if self.order.get("sbatch") is not None:  # nobody else can ask the node
+                    write_file(self.folder / USAGE, usage_line())
                 beat = now
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
-        return "end"
+        return "stop" if self.is_stopping or self.is_ending_with(child) else "end"
+
+    def is_ending_with(self, child: subprocess.Popen[bytes]) -> bool:
+        """Return whether Slurm ends the job: SIGTERM comes to the command and, a moment later, to this process."""
+        if self.order.get("sbatch") is None or not child.returncode:
+            return False
+        deadline = time.monotonic() + TERM_SECONDS
+        while not self.is_stopping and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return self.is_stopping
 
 
 def supervise(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:

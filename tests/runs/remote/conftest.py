@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +50,8 @@ class RemoteBench(Bench):
         assert result.ok, result.text
         return (await self.store.runs.list())[-1]
 
-    async def ended(self, row: RunRow) -> RunRow:
-        async with asyncio.timeout(60):
+    async def ended(self, row: RunRow, seconds: float = 60) -> RunRow:
+        async with asyncio.timeout(seconds):
             while (row := await poll(self.store, row)).open:  # noqa: ASYNC110 nothing tells of another process
                 await asyncio.sleep(0.05)
         return row
@@ -67,6 +67,19 @@ async def check_that_everything_ends(box: RemoteBench) -> None:
     limited = await box.ended(await box.started(command=command, timeout="1s"))
     assert (limited.state, limited.reason) == ("timeout", "it reached its time limit of 1 s")
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
+
+
+@pytest.fixture
+def stand_in(bench: Bench) -> Callable[[str, str], None]:
+    """Write a program that stands in for another one: it runs a text, then the rest of its arguments but the first."""
+    folder = bench.workspace.parent / "programs"
+
+    def write(name: str, text: str) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f'#!/bin/sh\n{text}\nshift\nexec "$@"\n')
+        (folder / name).chmod(0o755)
+
+    return write
 
 
 @pytest.fixture

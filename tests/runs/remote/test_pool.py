@@ -25,10 +25,14 @@ WAITS = "echo begin {n} >> $PLACE; while ! test -e $PLACE.{n}; do sleep 0.05; do
 class PoolBench(RemoteBench):
     """A bench with two machines, `red` and `blue`, which are members of the pool `both`."""
 
+    max_runs: int | None = 1
+
     def context(self, **choices: Any) -> Any:
         context = super().context(**choices)
         workdir = Path(self.target["workdir"])
-        machines = {name: {**self.target, "workdir": str(workdir / name), "max_runs": 1} for name in ("red", "blue")}
+        machines = {
+            name: {**self.target, "workdir": str(workdir / name), "max_runs": self.max_runs} for name in ("red", "blue")
+        }
         context.options.compute.clear()
         context.options.compute.update({**machines, "both": {"kind": "pool", "members": ["red", "blue"]}})
         return replace(context, user_text="use red or both")
@@ -88,6 +92,17 @@ async def test_a_machine_runs_as_many_as_it_may_in_the_order_of_their_start(pool
     ended = [await pool.ended(row) for row in (rows[0], rows[2])]
     assert [row.state for row in ended] == ["succeeded", "succeeded"]
     assert pool.place.read_text().splitlines() == ["begin 1", "end 1", "begin 3", "end 3"]
+
+
+async def test_a_machine_of_a_pool_runs_as_many_at_once_as_the_sweep_asks_for(pool: PoolBench) -> None:
+    pool.max_runs = None
+    rows = await pool.sweep([1, 2, 3, 4, 5], at_once=2)
+    await until(lambda: len(pool.begun()) == 4)
+    assert sorted(pool.at(row) for row in rows[:4]) == ["blue", "blue", "red", "red"]
+    assert (await poll(pool.store, rows[4])).state == "queued"
+    for number in range(1, 6):
+        pool.go_on(number)
+    assert {(await pool.ended(row)).state for row in rows} == {"succeeded"}
 
 
 async def test_a_pool_uses_all_its_machines_and_a_waiting_run_moves_to_a_free_one(pool: PoolBench) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, stop
+from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench, until
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
 from tests.runs.remote.slurm import cluster, missing_programs
@@ -48,6 +49,17 @@ def jobs_in_queue(name: str) -> list[str]:
 async def kill_jobs(jobs: list[str]) -> None:
     process = await asyncio.create_subprocess_exec("scancel", "--full", "--signal=KILL", *jobs)
     assert await process.wait() == 0
+
+
+async def slurm(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == 0
+
+
+def read_text(box: RemoteBench, row: RunRow, name: str) -> str:
+    """A file of the run's folder there; empty without it."""
+    path = Path(box.target["workdir"]) / "runs" / row.id / name
+    return path.read_text() if path.exists() else ""
 
 
 async def test_a_job_runs_in_a_copy_of_the_workspace(box: RemoteBench) -> None:
@@ -89,6 +101,65 @@ async def test_a_job_that_somebody_else_killed_is_noticed(box: RemoteBench) -> N
     assert (row.state, row.reason) == ("lost", "its job left the queue: unknown")
 
 
+async def test_a_job_that_slurm_stops_is_lost_unless_it_may_start_again(box: RemoteBench) -> None:
+    row = await box.started(command="echo begun; sleep 600")
+    await until(lambda: read_text(box, row, "log.txt") != "")
+    await slurm("scancel", *jobs_in_queue(row.id))
+    row = await box.ended(row)
+    assert (row.state, row.reason.partition(" (")[0]) == ("lost", "its job left the queue: Slurm stopped it")
+
+
+async def test_a_job_that_is_put_back_in_the_queue_starts_again_with_its_files_and_secrets(
+    box: RemoteBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "wandb-secret-1")
+    box.target["requeue"] = True
+    command = 'echo ${#WANDB_API_KEY}; if [ -e saved ]; then echo "step=2"; else touch saved; sleep 600; fi'
+    row = await box.started(command=command, secrets=["WANDB_API_KEY"])
+    await until(lambda: read_text(box, row, "log.txt") != "")
+    (job,) = jobs_in_queue(row.id)
+    await slurm("scontrol", "requeue", job)
+    await until(lambda: read_text(box, row, "status.json").count('"queued"') == 1)
+    assert (await poll(box.store, row)).state == "queued"
+    await until(lambda: subprocess.run(["scontrol", "release", job], check=False).returncode == 0)
+    await slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
+    row = await box.ended(row, seconds=240)
+    printed = [line for line in row.tail.splitlines() if line != "Terminated"]  # said by bash
+    assert (row.state, printed) == (
+        "succeeded", ["14", "ml-intern: Slurm started it again (1)", "14", "step=2"],
+    )  # fmt: skip
+    assert read_text(box, row, "order.json") == ""
+
+
+async def test_the_use_of_a_job_is_that_of_its_node(
+    box: RemoteBench, stand_in: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in("nvidia-smi", 'echo "0, 97, 70000, 81559, 612.5"; exit')
+    monkeypatch.setenv("PATH", f"{box.workspace.parent}/programs:{os.environ['PATH']}")
+    row = await box.started(command="sleep 600")
+    await until(lambda: read_text(box, row, "usage.txt") != "")
+    (box.workspace.parent / "programs" / "nvidia-smi").unlink()
+    shown = (await box.jobs(operation="inspect", run=row.id)).text
+    assert "GPU 0 97 %, 70000 of 81559 MB, 612.5 W" in shown
+    await stop(box.store, row)
+
+
+async def test_a_job_runs_in_the_image_of_its_target(box: RemoteBench, stand_in: Callable[[str, str], None]) -> None:
+    """A program of that name stands in for srun with pyxis: it prints its options and runs the command."""
+    stand_in("srun", 'while [ "${1#--}" != "$1" ]; do [ "${2#--}" = "$2" ] && break; echo "$1"; shift; done; echo "$1"')
+    box.target |= {
+        "container": "nvcr.io#nvidia/pytorch:24.05",
+        "container_runtime": "pyxis",
+        "setup": f"export PATH={box.workspace.parent}/programs:$PATH",
+    }
+    row = await box.ended(await box.started(command="echo trained"))
+    work = Path(box.target["workdir"]) / "runs" / row.id / "work"
+    assert row.tail.splitlines() == [
+        "--ntasks=1", "--container-image=nvcr.io#nvidia/pytorch:24.05", f"--container-mounts={work}:{work}",
+        f"--container-workdir={work}", "trained",
+    ]  # fmt: skip
+
+
 async def test_a_second_start_of_a_run_submits_nothing(box: RemoteBench) -> None:
     row = await box.started(command="sleep 60")
     backend, context = backend_of("slurm", box.store), box.context()
@@ -122,7 +193,10 @@ async def test_a_submission_that_was_cut_off_is_found_by_its_name(box: RemoteBen
 
 @pytest.mark.parametrize(
     ("option", "problem"),
-    [("--partition=no-such", "invalid partition"), ("--gres=gpu:1", "Invalid generic resource")],
+    [
+        ("--partition=no-such", "invalid partition"),
+        ("--gres=gpu:1", "Invalid generic resource"),
+    ],
 )
 async def test_what_slurm_refuses_is_one_line(box: RemoteBench, option: str, problem: str) -> None:
     box.target["sbatch"] = [option]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ async def test_a_script_runs_with_arguments_secrets_and_the_setup_of_its_target(
     there = [path.read_bytes() for path in Path(box.target["workdir"]).rglob("*") if path.is_file()]
     assert there
     assert not any(b"wandb-secret-1" in content for content in there)
+
+
+async def test_a_script_in_a_subfolder_runs_in_the_image_of_its_target(
+    box: RemoteBench, stand_in: Callable[[str, str], None]
+) -> None:
+    """A program of that name stands in for apptainer: it prints its options and runs the command."""
+    stand_in("apptainer", 'echo "options: $*" | sed "s/ python3.*//"; while [ "$1" != my.sif ]; do shift; done')
+    box.target["container"] = "my.sif"
+    box.target["setup"] = f"export PATH={box.workspace.parent}/programs:$PATH"
+    box.file("work/train.py", "print('trained')")
+    row = await box.ended(await box.started(script="work/train.py", workdir="work"))
+    work = Path(box.target["workdir"]) / "runs" / row.id / "work"
+    assert row.tail.splitlines() == [
+        f"options: exec --nv --bind {work} my.sif", "trained",
+    ]  # fmt: skip
 
 
 async def test_only_what_changed_is_sent_again(box: RemoteBench) -> None:
@@ -151,7 +167,12 @@ async def test_an_unknown_target_and_gpus_without_a_queue_are_refused(box: Remot
     unknown = await box.jobs(operation="run", target="other", command="true")
     assert "there is no target 'other'; the targets are box (ssh)" in unknown.text
     gpus = await box.jobs(operation="run", target="box", command="true", gpus="2")
-    assert "box has no queue" in gpus.text
+    assert "box has no queue for GPUs" in gpus.text
+    nodes = await box.jobs(operation="run", target="box", command="true", nodes=2)
+    assert "box runs a run on one machine: leave nodes out" in nodes.text
+    here = await box.jobs(operation="run", command="true", gpus="1")
+    assert "backend local has no queue for GPUs" in here.text
+    assert await box.store.runs.list() == []
     missing = await box.jobs(operation="run", backend="ssh", command="true")
     assert "backend ssh needs a target: box (ssh)" in missing.text
 
