@@ -313,7 +313,7 @@ class ComputeTarget(BaseModel):
     container: Annotated[str, AfterValidator(_one_word)] = ""
     """An image to run the command in."""
     container_runtime: Literal["apptainer", "pyxis"] = "apptainer"
-    """What runs the image: apptainer, or, in a job of Slurm, srun with the plugin pyxis."""
+    """The program that runs the image: apptainer or, in jobs of Slurm, srun with the plugin pyxis."""
     usd_per_hour: NonNegativeFloat = 0.0
     """The price of an hour; it counts against the budget."""
     partition: Annotated[str, AfterValidator(_one_word)] = ""

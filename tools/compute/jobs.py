@@ -82,7 +82,8 @@ async def jobs(args: JobsArgs, context: ToolContext) -> ToolResult | str:
       afterwards: push or upload the results. Print losses as plain lines, not in progress bars. Preflight checks refuse
       a run that would fail, with the fix: run a script locally with a few steps before you launch it as a job.
     - sweep: start a script with each combination of `parameters`, which replace {NAME} in args or are passed as --NAME.
-      Runs wait for a free machine. Compare them with experiments when all have ended.
+      Runs wait for a free machine. With method optuna, the runs share a study: each gets values chosen from the results
+      so far, and one that is worse than the median stops early. Compare them with experiments when all have ended.
     - list: the runs of this thread. inspect: one run, with its CPU, memory and GPU usage.
     - logs: the last lines, or the text after offset. The result names the file with the full log.
     - wait: until it ends, at most a few minutes, if the very next step needs it.

@@ -1,6 +1,6 @@
 """The arguments of the jobs tool, and the run plan built from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -67,7 +67,14 @@ class JobsArgs(ToolArgs):
         max_length=20,
         description="sweep: the values of each parameter: a list, or a range {low, high, log}.",
     )
-    samples: int = Field(0, ge=0, le=MAX_RUNS, description="sweep: number of random combinations; 0: all of them.")
+    method: Literal["grid", "random", "optuna"] | None = Field(
+        None,
+        description="sweep: grid, random, or optuna (learns from the results, stops bad runs). Default: by samples.",
+    )
+    metric: str = Field("", max_length=100, description="sweep by optuna: the metric that the runs print.")
+    samples: int = Field(
+        0, ge=0, le=MAX_RUNS, description="sweep: number of runs by random or optuna; 0: all combinations."
+    )
     seed: int = Field(0, ge=0, description="sweep: seed of the random combinations.")
     at_once: int = Field(1, ge=1, le=MAX_RUNS, description="sweep: runs at once on one machine; others wait.")
     when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
@@ -118,6 +125,10 @@ async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
     placed = names_in([args.command] if args.command else args.args, args.parameters)
     if args.command and (missing := [name for name in args.parameters if name not in placed]):
         raise ToolError(f"the command has no place for {missing[0]}; write it as {{{missing[0]}}}")
+    if args.method == "optuna":
+        return await _optuna_plans(args, placed, context)
+    if args.method and (args.method == "random") != bool(args.samples):
+        raise ToolError("method random requires samples, the number of runs; method grid has all combinations")
     plans = []
     for values in variants(args.parameters, args.samples, args.seed):
         changes = {
@@ -128,6 +139,17 @@ async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
         plan = await build_plan(args.model_copy(update=changes), context)
         plans.append(replace(plan, slots=args.at_once))
     return plans
+
+
+async def _optuna_plans(args: JobsArgs, placed: Sequence[str], context: ToolContext) -> list[RunPlan]:
+    from ml_intern.tools.compute.optuna_sweep import optuna_plans
+
+    further = [word for name in args.parameters if name not in placed for word in (f"--{name}", f"{{{name}}}")]
+    if not args.parameters or any(choices == [] for choices in args.parameters.values()):
+        raise ToolError("sweep requires parameters, each with at least one value")
+    plan = await build_plan(args.model_copy(update={"args": [*args.args, *further]}), context)
+    plans = optuna_plans(plan, args.parameters, args.samples, args.seed, args.metric, context)
+    return [replace(one, slots=args.at_once) for one in plans]
 
 
 async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:
@@ -165,7 +187,7 @@ def _check_resources(args: JobsArgs, backend: BackendSpec) -> None:
     """Raise ToolError for nodes or GPUs that the backend cannot select."""
     where = args.target or f"backend {backend.name}"
     if args.nodes > backend.max_nodes:
-        raise ToolError(f"{where} runs a run on one machine: leave nodes out")
+        raise ToolError(f"{where} uses one machine for a run: leave nodes out")
     if args.gpus and not backend.selects_gpus:
         instead = "choose hardware" if backend.selects_hardware else "select GPUs with CUDA_VISIBLE_DEVICES"
         raise ToolError(f"{where} has no queue for GPUs: leave gpus out, and {instead}")

@@ -148,7 +148,7 @@ class Supervisor:
                 return "limit"
             if now - beat > HEARTBEAT_SECONDS:
                 os.utime(self.folder / "lock")
-                if self.order.get("sbatch") is not None:  # nobody else can ask the node
+                if self.order.get("sbatch") is not None:  # the login node cannot ask
                     write_file(self.folder / USAGE, usage_line())
                 beat = now
             time.sleep(pause)

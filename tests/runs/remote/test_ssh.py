@@ -169,7 +169,7 @@ async def test_an_unknown_target_and_gpus_without_a_queue_are_refused(box: Remot
     gpus = await box.jobs(operation="run", target="box", command="true", gpus="2")
     assert "box has no queue for GPUs" in gpus.text
     nodes = await box.jobs(operation="run", target="box", command="true", nodes=2)
-    assert "box runs a run on one machine: leave nodes out" in nodes.text
+    assert "box uses one machine for a run: leave nodes out" in nodes.text
     here = await box.jobs(operation="run", command="true", gpus="1")
     assert "backend local has no queue for GPUs" in here.text
     assert await box.store.runs.list() == []

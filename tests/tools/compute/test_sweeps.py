@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_intern.execution.call import ToolError
-from ml_intern.runs.poll import poll
+from ml_intern.runs.poll import poll, refresh
 from ml_intern.store.runs import RunRow
 from ml_intern.tools.compute.jobs_args import JobsArgs, build_plans
 from ml_intern.tools.compute.sweep import Choices, ValueRange, filled, variants
@@ -92,4 +93,59 @@ async def test_the_runs_on_this_machine_follow_one_another_and_are_reported_toge
 async def test_a_sweep_here_needs_a_script_and_a_command_elsewhere_a_place_for_each_value(bench: Bench) -> None:
     refused = await bench.run("jobs", operation="sweep", command="echo {n}", parameters={"n": [1]})
     assert "requires a script" in refused.text
+    assert await bench.store.runs.list() == []
+
+
+LEARNS = """import sys, time
+x = float(sys.argv[sys.argv.index("--x") + 1])
+for step in range(1, 6):
+    print(f"step={step} eval_loss={(x - 3) ** 2 + 1 / step:.4f}", flush=True)
+    time.sleep(0.02)
+print("whole")
+"""
+
+
+async def ended(bench: Bench) -> list[RunRow]:
+    async with asyncio.timeout(240):
+        while await bench.store.runs.unfinished():
+            await refresh(bench.store)
+            await asyncio.sleep(0.2)
+    return list(await bench.store.runs.list())
+
+
+async def test_optuna_chooses_values_from_the_results_and_stops_bad_runs(bench: Bench) -> None:
+    pytest.importorskip("optuna")
+    bench.file("work/train.py", LEARNS)
+    result = await bench.run(
+        "jobs", operation="sweep", method="optuna", metric="eval_loss", samples=14, script="work/train.py",
+        parameters={"x": {"low": -10.0, "high": 10.0}}, workdir="work", name="fit", seed=1,
+    )  # fmt: skip
+    assert result.ok, result.text
+    rows = await ended(bench)
+    assert [row.name for row in rows] == [f"fit trial {number}" for number in range(14)]
+    assert {row.state for row in rows} == {"succeeded"}
+    logs = [Path(row.log).read_text() for row in rows]
+    stopped = [log for log in logs if "stopped early: eval_loss" in log]
+    assert stopped
+    assert not any("whole" in log for log in stopped)
+    tried = [float(log.partition(" x=")[2].split()[0]) for log in logs]
+    assert min(abs(x - 3) for x in tried[5:]) < min(abs(x - 3) for x in tried[:4])
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ({"samples": 0, "metric": "eval_loss"}, "requires samples"),
+        ({"samples": 3}, "and metric"),
+        ({"samples": 3, "metric": "quux"}, "unknown whether higher or lower quux is better"),
+        ({"samples": 3, "metric": "eval_loss", "parameters": {}}, "requires parameters"),
+        ({"samples": 3, "metric": "eval_loss", "script": "print(1)\n"}, "a script in a file"),
+    ],
+)
+async def test_impossible_sweeps_by_optuna_are_refused(bench: Bench, args: dict[str, Any], reason: str) -> None:
+    bench.file("train.py", LEARNS)
+    asked: dict[str, Any] = {"script": "train.py", "parameters": {"x": [1, 2]}, **args}
+    result = await bench.run("jobs", operation="sweep", method="optuna", **asked)
+    assert not result.ok
+    assert reason in result.text
     assert await bench.store.runs.list() == []
