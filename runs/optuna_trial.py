@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SEARCH_PATH = "ML_INTERN_SEARCH_PATH"
+SEARCH_PATH = "OPTUNA_TRIAL_PATH"
 """The PATH of the command, which uv changes for this program."""
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf"
 MISSING = "ml-intern: Optuna is missing on this machine: install it (pip install 'optuna>=4.4') or install uv"

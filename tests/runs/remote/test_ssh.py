@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,3 +208,19 @@ async def test_polls_at_the_same_time_copy_each_line_once(box: RemoteBench, tmp_
     log, backend = tmp_path / "copy" / "log.txt", backend_of("ssh", box.store)
     await asyncio.gather(*(backend.fetch_log(row.handle or "", log) for _ in range(6)))
     assert log.read_text() == "".join(f"{number}\n" for number in range(1, 1001))
+
+
+async def test_the_runs_of_an_optuna_sweep_share_a_study_there(box: RemoteBench) -> None:
+    pytest.importorskip("optuna")
+    box.target["setup"] = f"export PATH={Path(sys.executable).parent}:$PATH"
+    box.file("work/train.py", "import sys\nprint(f'eval_loss={(float(sys.argv[2]) - 3) ** 2}')\n")
+    result = await box.jobs(
+        operation="sweep", target="box", method="optuna", metric="eval_loss", samples=4, at_once=2,
+        script="work/train.py", parameters={"x": {"low": -10.0, "high": 10.0}},
+    )  # fmt: skip
+    assert result.ok, result.text
+    rows = [await box.ended(row, seconds=120) for row in await box.store.runs.list()]
+    assert {row.state for row in rows} == {"succeeded"}
+    numbers = sorted(int(row.tail.partition("optuna: trial ")[2].partition(":")[0]) for row in rows)
+    assert numbers == [0, 1, 2, 3]
+    assert [path.suffix for path in (Path(box.target["workdir"]) / "studies").iterdir()] == [".optuna"]
