@@ -25,6 +25,8 @@ GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 QUEUE_SECONDS = 0.2
+LOGIN = ("SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY")
+"""Variables by which bash takes a command for a login and reads .bashrc again, which may print."""
 DISK_FULL = "the disk of the machine is full"
 MIN_FREE = 10_000_000
 """Bytes below which a disk counts as full: the command may have failed for that."""
@@ -102,6 +104,8 @@ class Supervisor:
         """Run the command and return how it ended."""
         own = [str(Path("~/.local/bin").expanduser()), str(Path("~/.cargo/bin").expanduser())]
         environment = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *own])}
+        for name in LOGIN:
+            environment.pop(name, None)
         environment.update(self.order["environment"])
         environment[MARK] = self.folder.name
         with (self.folder / "log.txt").open("ab", buffering=0) as log:
