@@ -21,7 +21,7 @@ COMMANDS: dict[str, Command] = {
         Command("demo", "run real tools and real training with a scripted model; no API key needed", "setup.demo:demo"),
         Command(
             "threads",
-            "list, show, rename, fork, undo, redo, export, import, replay, delete and prune threads",
+            "list, show, rename, fork, undo, redo, export, import, replay, move, delete and prune threads",
             actions={
                 "list": "threads.listing:list_threads",
                 "show": "threads.listing:show_thread",
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
                 "export": "threads.export:export",
                 "import": "threads.export:import_",
                 "replay": "threads.replay:replay",
+                "move": "threads.moving:move",
                 "delete": "threads.move:delete",
                 "prune": "threads.prune:prune",
             },

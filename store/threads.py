@@ -204,6 +204,19 @@ class ThreadTable:
 
         return await self._database.write(remove)
 
+    async def children(self, id: str) -> Sequence[str]:
+        """Return the ids of the threads of a thread's sub-agents."""
+        return await self._database.read(lambda connection: _children(connection, id))
+
+    async def delete_unlisted(self, id: str) -> None:
+        """Delete the checkpoints of a thread whose row was never written, and the row that stands for it."""
+
+        def remove(connection: SqlConnection) -> None:
+            self._checkpoints.delete(connection, id)
+            connection.execute("DELETE FROM threads WHERE id = ? AND title = '' AND folder = ''", (id,))
+
+        await self._database.write(remove)
+
     def _with_actual_state(self, connection: SqlConnection, row: ThreadRow) -> ThreadRow:
         """Return the row with the state `interrupted` if it is marked running but no process has locked it."""
         was_cut_off = row.state == "running" and not self._locks.is_locked(connection, row.id)

@@ -32,17 +32,25 @@ def serve(database: Database = "", port: Port = None, host: Host = "127.0.0.1") 
     return 0
 
 
-def worker(database: Database = "", threads: Threads = 16) -> int:
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metrics", metavar="[ADDRESS:]PORT", help="serve /metrics for Prometheus, /healthz and /readyz here"
+    ),
+]
+
+
+def worker(database: Database = "", threads: Threads = 16, metrics: Metrics = "") -> int:
     """Run the threads of a database that have something to do, until Ctrl-C. Start as many workers as you like."""
     from ml_intern.server.team.serve import use_database
 
     use_database(database)
-    return asyncio.run(_work(threads))
+    return asyncio.run(_work(threads, metrics))
 
 
-async def _work(threads: int) -> int:
+async def _work(threads: int, metrics: str) -> int:
     from ml_intern.server.team.serve import work
 
     stopped = first_signal()
-    await work(threads, report_line, stopped)
+    await work(threads, report_line, stopped, metrics)
     return await stopped

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.paths import DATABASE_VARIABLE, database_url
+from ml_intern.server.team.health import Health, metrics_route, metrics_socket, serve_health
 from ml_intern.server.team.sessions import TeamSessions
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
@@ -33,15 +34,28 @@ async def serve_team(listening: socket.socket, origin: str, ready: Callable[[str
     port = int(listening.getsockname()[1])
     policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
     async with open_team_threads() as threads:
-        server = WebServer(create_app(policy, TeamSessions(threads)), lambda: ready(address(policy, port)))
+        app = create_app(policy, TeamSessions(threads))
+        app.router.routes.append(metrics_route(threads.metrics))
+        app.add_middleware(Health, metrics=threads.metrics)
+        server = WebServer(app, lambda: ready(address(policy, port)))
         await server.serve(sockets=[listening])
 
 
-async def work(threads: int, report: Callable[[str], None], until: "asyncio.Future[int]") -> None:
-    """Run the threads of the database that need a session, until the future is set. Raises the store's errors."""
+async def work(threads: int, report: Callable[[str], None], until: "asyncio.Future[int]", metrics: str = "") -> None:
+    """Run the threads of the database that need a session, until the future is set. Raises the store's errors.
+
+    `metrics` is the address and port on which figures and the state of the worker are served.
+    """
     from ml_intern.session.opening.store import open_store
     from ml_intern.session.team.worker import Worker
 
     async with open_store() as store:
+        worker = Worker(store, threads, report)
+        health = asyncio.create_task(serve_health(metrics_socket(metrics), worker.metrics)) if metrics else None
         report("waiting for threads with something to do; stop with Ctrl-C")
-        await Worker(store, threads, report).run(until)
+        try:
+            await worker.run(until)
+        finally:
+            if health is not None:
+                health.cancel()
+                await asyncio.gather(health, return_exceptions=True)

@@ -75,6 +75,13 @@ class TeamThreads:
             if not self._followers[thread_id]:
                 del self._followers[thread_id]
 
+    async def metrics(self) -> str:
+        """Return the figures of the database in Prometheus' format. Raises the store's errors."""
+        from ml_intern.store.team.measures import prometheus_text, team_measures
+        from ml_intern.store.team.operations import MAX_STARTS
+
+        return prometheus_text(await team_measures(self._store.database, MAX_STARTS))
+
     async def listen(self) -> None:
         """Pass on what is announced, until this is cancelled."""
         from ml_intern.store.postgres.listening import EVENTS, OPERATIONS, announcements

@@ -16,6 +16,7 @@ from ml_intern.session.schedules.clock import ScheduleClock
 from ml_intern.session.team.recorder import EventRecorder
 from ml_intern.session.wire.children import ChildProcess, ChildProcesses
 from ml_intern.store.postgres.listening import OPERATIONS, announcements
+from ml_intern.store.team.measures import Measure, prometheus_text, team_measures
 from ml_intern.store.team.operations import MAX_STARTS
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Worker:
         """For threads whose process failed: the last pause, and the time at which it ends."""
         self._wanted = asyncio.Event()
         self._was_away = False
+        self._started = self._handovers = 0
 
     async def run(self, until: "asyncio.Future[int]") -> None:
         """Work until the future is set. Then let each process finish its step and leave its thread to others."""
@@ -96,6 +98,16 @@ class Worker:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def metrics(self) -> str:
+        """Return the figures of this worker and of the database in Prometheus' format. Raises the store's errors."""
+        own = [
+            Measure("worker_threads", "Threads that this worker runs", len(self._running)),
+            Measure("worker_threads_max", "Threads that it may run at the same time", self._threads),
+            Measure("worker_starts_total", "Processes that it started for threads", self._started, "counter"),
+            Measure("worker_handovers_total", "Turns of other processes that it continued", self._handovers, "counter"),
+        ]
+        return prometheus_text([*own, *await team_measures(self._store.database, MAX_STARTS)])
 
     # --- what is to do
 
@@ -133,6 +145,8 @@ class Worker:
             if id in self._running:
                 self._running[id].end_if_stuck()
             elif len(self._running) < self._threads and await self._store.engine.locks.claim(id):
+                self._started += 1
+                self._handovers += await self._store.operations.is_in_turn(id)
                 self._running[id] = _ThreadProcess()
                 self._tasks[id] = asyncio.create_task(self._run(id))
 

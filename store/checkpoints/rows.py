@@ -140,6 +140,12 @@ def load_writes(connection: SqlConnection, namespace: ThreadNamespace, checkpoin
     return [_task(*found) for found in rows]
 
 
+def load_all_writes(connection: SqlConnection, namespace: ThreadNamespace) -> list[TaskBytes]:
+    """Return all writes of a thread's namespace in order of insertion."""
+    query = "SELECT checkpoint, task, body FROM task_writes WHERE lane = ? ORDER BY no"
+    return [_task(*found) for found in connection.execute(query, (find_namespace(connection, namespace),))]
+
+
 def load_lineage_writes(
     connection: SqlConnection, namespace: ThreadNamespace, from_id: str, depth: int, channels: Collection[str]
 ) -> Iterator[tuple[str, list[TaskBytes]]]:

@@ -193,6 +193,19 @@ class Saver(AsyncSqliteSaver):
         ):
             yield found
 
+    async def task_paths(self, thread_id: str) -> Mapping[tuple[str, str, str], str]:
+        """Return the path of each task that wrote, by namespace, checkpoint and task."""
+        await self.flush()
+
+        def select(connection: sqlite3.Connection) -> dict[tuple[str, str, str], str]:
+            return {
+                (namespace.checkpoint_ns, task.checkpoint_id, task.task_id): self._load(task.raw)[0]
+                for namespace in tables.list_namespaces(connection, thread_id)
+                for task in tables.load_all_writes(connection, namespace)
+            }
+
+        return await self._database.read(select)
+
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a thread."""
         for namespace in [namespace for namespace in self._uncommitted if namespace.thread_id == str(thread_id)]:

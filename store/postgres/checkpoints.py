@@ -15,9 +15,9 @@ _PARTS: Final = {
 _REFS: Final = (
     "SELECT checkpoint_id, parent_checkpoint_id, metadata ->> 'source', metadata ->> 'step', "
     "ARRAY(SELECT jsonb_object_keys(checkpoint -> 'channel_values')), "
-    "ARRAY(SELECT channel FROM public.checkpoint_blobs AS blobs WHERE blobs.thread_id = checkpoints.thread_id "
-    "AND blobs.checkpoint_ns = '' AND blobs.type <> 'empty' "
-    "AND blobs.version = checkpoint -> 'channel_versions' ->> blobs.channel) "
+    "ARRAY(SELECT used.key FROM jsonb_each_text(checkpoint -> 'channel_versions') AS used "
+    "JOIN public.checkpoint_blobs AS blobs ON blobs.thread_id = checkpoints.thread_id AND blobs.checkpoint_ns = '' "
+    "AND blobs.channel = used.key AND blobs.version = used.value WHERE blobs.type <> 'empty') "
     "FROM public.checkpoints AS checkpoints WHERE thread_id = ? AND checkpoint_ns = ''"
 )
 _UNUSED: Final = (

@@ -25,6 +25,10 @@ from ml_intern.store.postgres.database import SILENT_SECONDS, connection_text, d
 from ml_intern.store.postgres.locks import CHECKPOINTS, lock_key, thread_locked
 
 _DELETE: Final = "DELETE FROM ml_intern.queued_messages WHERE thread_id = %s AND id = ANY(%s)"
+_PATHS: Final = (
+    "SELECT DISTINCT checkpoint_ns, checkpoint_id, task_id, task_path "
+    "FROM public.checkpoint_writes WHERE thread_id = %s"
+)
 _SETTINGS: Final = {
     "idle_session_timeout": f"{SILENT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{SILENT_SECONDS}s",
@@ -126,6 +130,14 @@ class PostgresSaver(AsyncPostgresSaver):
         """Return for each channel the value of the nearest ancestor that has one, and the later writes."""
         with self._known_errors():
             return await super().aget_delta_channel_history(config=config, channels=channels)
+
+    async def task_paths(self, thread_id: str) -> Mapping[tuple[str, str, str], str]:
+        """Return the path of each task that wrote, by namespace, checkpoint and task."""
+        with self._known_errors():
+            async with self.lock:
+                found = await self._connection.execute(_PATHS, (thread_id,))
+                rows = await found.fetchall()
+        return {(row["checkpoint_ns"], row["checkpoint_id"], row["task_id"]): row["task_path"] for row in rows}
 
     @asynccontextmanager
     async def _delivering(self, config: RunnableConfig, messages: Sequence[str]) -> AsyncIterator[None]:

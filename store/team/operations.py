@@ -110,6 +110,13 @@ class PostedOperations:
             lambda connection: [id for (id,) in connection.execute(_UNFINISHED, (MAX_STARTS,))]
         )
 
+    async def is_in_turn(self, thread_id: str) -> bool:
+        """Return whether a turn of a thread has begun and not ended."""
+        query = "SELECT 1 FROM served_threads WHERE thread_id = ? AND in_turn = 1"
+        return await self._database.read(
+            lambda connection: connection.execute(query, (thread_id,)).fetchone() is not None
+        )
+
     async def count_start(self, thread_id: str) -> None:
         """Count the start of a session."""
         statement = "UPDATE served_threads SET starts = starts + 1 WHERE thread_id = ?"
