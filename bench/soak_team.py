@@ -121,7 +121,7 @@ def cut_off(threads: list[Played], worker: "subprocess.Popen[bytes]", how: str) 
     """Note in the threads of a worker what happens to it now."""
     pids = {worker.pid, *descendants(worker.pid)}
     with psycopg.connect(os.environ[DATABASE_VARIABLE]) as connection:
-        holders = dict(connection.execute(HOLDERS).fetchall())
+        holders: dict[int, str] = dict(connection.execute(HOLDERS).fetchall())
     for thread in threads:
         name = holders.get(lock_key(thread.id, TABLES), "")
         if name.startswith("ml-intern ") and int(name.split()[1]) in pids:
@@ -160,6 +160,8 @@ class SoakServers:
                 answer = await self._clients[server % SERVERS].post(
                     f"/api/threads/{thread_id}/operations", json=request
                 )
+            except (httpx.RemoteProtocolError, httpx.ReadError):  # it closed a connection that was idle
+                continue
             except httpx.ReadTimeout:
                 self.slow.append(f"{body['id']}: {seen_in_database(thread_id)}")
                 continue

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.paths import DATABASE_VARIABLE, database_url
@@ -13,7 +14,10 @@ from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
 from ml_intern.server.web.serve import WebServer, address
-from ml_intern.session.team.following import open_team_threads
+from ml_intern.session.team.following import TeamThreads, open_team_threads
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 
 def use_database(url: str) -> None:
@@ -29,15 +33,20 @@ def use_database(url: str) -> None:
         )
 
 
+def team_app(policy: Policy, threads: TeamThreads) -> "Starlette":
+    """Return the application of a server: the pages, the API, its health and its figures."""
+    app = create_app(policy, TeamSessions(threads))
+    app.router.routes.append(metrics_route(threads.metrics))
+    app.add_middleware(Health, metrics=threads.metrics)
+    return app
+
+
 async def serve_team(listening: socket.socket, origin: str, ready: Callable[[str], None]) -> None:
     """Serve on the socket until a signal arrives. `ready` gets the address with the token. Raises MLInternError."""
     port = int(listening.getsockname()[1])
     policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
     async with open_team_threads() as threads:
-        app = create_app(policy, TeamSessions(threads))
-        app.router.routes.append(metrics_route(threads.metrics))
-        app.add_middleware(Health, metrics=threads.metrics)
-        server = WebServer(app, lambda: ready(address(policy, port)))
+        server = WebServer(team_app(policy, threads), lambda: ready(address(policy, port)))
         await server.serve(sockets=[listening])
 
 

@@ -12,7 +12,7 @@ LOCAL = "local"
 
 
 @dataclass(frozen=True)
-class MovedThread:
+class MoveSummary:
     """A thread that was moved. The numbers are those of what was copied."""
 
     id: str
@@ -23,7 +23,7 @@ class MovedThread:
     files: int
 
 
-async def move_thread(text: str, to: str, home: str | None = None) -> MovedThread:
+async def move_thread(text: str, to: str, home: str | None = None) -> MoveSummary:
     """Move the thread with this id, unique prefix or title to a PostgreSQL database or, for `local`, to the file.
 
     `home` is the data folder there, by default the one of this process. Raises UsageError, ThreadLocked and the errors
@@ -42,4 +42,4 @@ async def move_thread(text: str, to: str, home: str | None = None) -> MovedThrea
         snapshots = shadow_folder(source.home, Path(row.folder).resolve()) if row.folder else None
         shared = [str(snapshots.relative_to(source.home))] if snapshots is not None and snapshots.is_dir() else []
         moved = await move(source, target, row.id, shared)
-        return MovedThread(moved.row.id, moved.row.title, moved.threads, moved.checkpoints, moved.files)
+        return MoveSummary(moved.row.id, moved.row.title, moved.threads, moved.checkpoints, moved.files)

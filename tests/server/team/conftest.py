@@ -16,9 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from ml_intern.server.team.sessions import TeamSessions
+from ml_intern.server.team.serve import team_app
 from ml_intern.server.web.access import Policy
-from ml_intern.server.web.app import create_app
 from ml_intern.server.web.serve import WebServer, bound_socket
 from ml_intern.session.team.following import open_team_threads
 from tests.fakes.postgres import PostgresServer
@@ -117,7 +116,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> 
 
         async def serve() -> None:
             async with open_team_threads() as threads:
-                servers.append(WebServer(create_app(policy, TeamSessions(threads))))
+                servers.append(WebServer(team_app(policy, threads)))
                 await servers[0].serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()))

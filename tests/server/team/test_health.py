@@ -7,7 +7,8 @@ from contextlib import closing
 
 import httpx
 
-from tests.server.team.conftest import SECONDS, TeamServer
+from tests.server.team.conftest import TeamServer
+from tests.server.web.conftest import SECONDS
 
 
 def figures(text: str) -> dict[str, float]:
