@@ -15,6 +15,8 @@ from ml_intern.evidence.checks.inputs import input_findings
 from ml_intern.evidence.checks.lineage import lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.checks.patched import patched_findings
+from ml_intern.evidence.checks.prose.conclusions import conclusion_findings
+from ml_intern.evidence.checks.prose.techniques import technique_findings
 from ml_intern.evidence.checks.statistics import statistic_findings
 from ml_intern.evidence.checks.tries import try_findings
 from ml_intern.evidence.checks.words import names_metric, word_claims
@@ -113,6 +115,12 @@ CHECKS: Final = (
         "quick",
         lambda case: statistic_findings(case.answer, case.seen, case.used, case.numbers.printed),
     ),
+    AnswerCheck(
+        "conclusions",
+        "quick",
+        lambda case: conclusion_findings(case.answer, case.seen, case.measuring, case.numbers.printed),
+    ),
+    AnswerCheck("techniques", "quick", lambda case: technique_findings(case.answer, case.seen, case.measuring)),
 )
 """The checks of an answer. A level includes the checks of the levels below it."""
 

@@ -13,6 +13,7 @@ from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.checks.statistics import row_count
 from ml_intern.evidence.code.check import CodeFacts, read_code
 from ml_intern.evidence.code.syntax.averages import UNKNOWN, averages
+from ml_intern.evidence.code.syntax.labels import best_folds, renamed_metrics
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
@@ -46,6 +47,7 @@ _AVERAGE: Final = (
 _PART_NAMED: Final = re.compile(
     r"(?i)confiden|coverage|subset|select|abst[ae]i?n|reject|filter|exclud|dropp|remain|\btop\b|@\d|\bof the rows"
 )
+_MEAN: Final = re.compile(r"(?i)\b(?:mean|averaged?|cross-?validated)\b")
 _PATH: Final = re.compile(r"^[\w./-]*[./][\w./-]+$")
 
 
@@ -65,6 +67,7 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
                 yield from _not_analysed(facts, path)
     yield from _asked_models(answer, seen.user_text, models)
     yield from _averages(answer, seen, used)
+    yield from _renamed(answer, seen, used)
 
 
 def _on_first_rows(answer: str, facts: CodeFacts, path: str, run: Execution) -> Iterator[Finding]:
@@ -151,6 +154,20 @@ def _averages(answer: str, seen: Observations, used: Sequence[Execution]) -> Ite
             path, _, average, line = same[-1]
             message = f"the {one.metric} is computed with average={average!r}, and not as the {wanted} average"
             yield Finding("other-averaging", message, path, line)
+
+
+def _renamed(answer: str, seen: Observations, used: Sequence[Execution]) -> Iterator[Finding]:
+    """Yield the metrics of the answer that the code prints under their name and computes as another one."""
+    given = {one.metric for one in stated_in(answer) if one.firm}
+    for run in used:
+        for path, code in seen.sources(run):
+            for one in renamed_metrics(nodes_of(code)):
+                if one.metric.removeprefix("balanced ") in given:
+                    message = f"what is printed as {one.metric} is {one.computed}"
+                    yield Finding("metric-under-another-name", message, path, one.line)
+            for line in best_folds(nodes_of(code)) if given and _MEAN.search(answer) else ():
+                message = "the best score of the folds is taken, and no mean of them"
+                yield Finding("metric-under-another-name", message, path, line)
 
 
 def _asked_models(answer: str, asked: str, models: set[str]) -> Iterator[Finding]:

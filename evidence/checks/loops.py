@@ -1,6 +1,7 @@
 """How often code repeats something, as far as its constants say: epochs, seeds, folds."""
 
 import ast
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -11,7 +12,14 @@ _KEYWORDS: Final = {
     "epoch": re.compile(r"^(?:n_?|num_?|max_?)?(?:train_?)?epochs?$"),
     "seed": re.compile(r"^(?:n_?|num_?)seeds$"),
     "fold": re.compile(r"^(?:n_splits|n_folds|num_folds|folds|cv)$"),
+    "tree": re.compile(r"^(?:n_estimators|num_boost_round|num_trees|n_trees)$"),
+    "trial": re.compile(r"^(?:n_trials|num_trials|max_evals)$"),
 }
+_TRAINS: Final = frozenset(
+    {"partial_fit", "backward", "train_on_batch", "train_one_epoch", "train_epoch", "train_step"}
+)
+_EPOCH_NAMES: Final = re.compile(r"^(?:e|ep|epc)$")
+_GRIDS: Final = frozenset({"GridSearchCV", "HalvingGridSearchCV", "ParameterGrid"})
 _VALIDATES: Final = re.compile(r"^(?:cross_val\w*|\w+SearchCV|(?:Logistic|Ridge|Lasso|ElasticNet)\w*CV)$")
 
 _DEFAULT_FOLDS: Final = 5
@@ -23,7 +31,23 @@ def loop_counts(source: str, noun: str) -> list[int]:
     nodes = nodes_of(source)
     constants = _constants(nodes)
     found = [count for node in nodes for count in _counts(node, noun, constants)]
+    if noun == "seed" and not found:
+        found = _constant_seeds(nodes)
     return list(dict.fromkeys(found))
+
+
+def _constant_seeds(nodes: Sequence[ast.AST]) -> list[int]:
+    """Return how many different seeds the code sets, if each is a constant; none if it sets none."""
+    given = [one for node in nodes for one in _seed_values(node)]
+    known = {one.value for one in given if isinstance(one, ast.Constant)}
+    return [len(known)] if known and all(isinstance(one, ast.Constant) for one in given) else []
+
+
+def _seed_values(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.keyword) and node.arg and _SEEDS.match(node.arg):
+        yield node.value
+    elif isinstance(node, ast.Call) and _SEEDS.match(_last_name(node.func)):
+        yield from node.args[:1]
 
 
 def _constants(nodes: Sequence[ast.AST]) -> dict[str, int]:
@@ -59,6 +83,8 @@ def _counts(node: ast.AST, noun: str, constants: dict[str, int]) -> Iterator[int
         yield from _known(_size(node.value, constants))
     if isinstance(node, ast.Call) and noun == "fold":
         yield from _folds(node, constants)
+    if isinstance(node, ast.Call) and noun == "setting":
+        yield from _settings(node)
     if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Name):
         size = _size(node.iter, constants)
         if size is not None and _is_loop_of(node, noun):
@@ -79,6 +105,23 @@ def _folds(node: ast.Call, constants: dict[str, int]) -> Iterator[int]:
         yield _DEFAULT_FOLDS
 
 
+def _settings(node: ast.Call) -> Iterator[int]:
+    """Yield the number of settings of a grid of constants, or of a random search."""
+    name, named = _last_name(node.func), {one.arg: one.value for one in node.keywords}
+    if name == "RandomizedSearchCV":
+        yield from _known(_size(named.get("n_iter", ast.Constant(10)), {}))
+    elif name in _GRIDS:
+        place = 0 if name == "ParameterGrid" else 1
+        grid = named.get("param_grid") or (node.args[place] if len(node.args) > place else None)
+        sizes = [_size(one, {}) for one in grid.values] if isinstance(grid, ast.Dict) else [None]
+        if all(size is not None for size in sizes):
+            yield math.prod(size or 0 for size in sizes)
+
+
+def _trains(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Call) and _last_name(one.func) in _TRAINS for one in ast.walk(node))
+
+
 def _known(size: int | None) -> Iterator[int]:
     if size is not None:
         yield size
@@ -86,7 +129,7 @@ def _known(size: int | None) -> Iterator[int]:
 
 def _is_loop_of(node: "ast.For | ast.comprehension", noun: str) -> bool:
     name = node.target.id if isinstance(node.target, ast.Name) else ""
-    if noun in name.lower():
+    if noun in name.lower() or (noun == "epoch" and _EPOCH_NAMES.match(name) and _trains(node)):
         return True
     return noun == "seed" and isinstance(node, ast.For) and _seeds(node, name)
 

@@ -28,6 +28,7 @@ _HEDGED: Final = re.compile(
     r"confidence|cannot be told|can't tell|too (?:few|small)|uncertain|p\s*[=<]"
 )
 _BASELINE: Final = re.compile(r"(?i)majority|baseline|guess|chance|always|constant|dummy|imbalanc|no better|useless")
+_BALANCED: Final = re.compile(r"(?i)\bbalanced[ _-]accuracy\b")
 _READY: Final = re.compile(
     r"(?i)\b(?:production|deploy\w*|reliabl\w+|ready|good enough|meets?|satisf\w+|reache[sd]|fit for)\b"
 )
@@ -71,7 +72,7 @@ def _share(one: Stated) -> float:
 
 
 def _majority(answer: str, rates: Sequence[Stated], tables: Sequence[Counter[str]]) -> Iterator[Finding]:
-    own = [one for one in rates if not one.roles & {"baseline", "old", "train"}]
+    own = [one for one in rates if not one.roles & {"baseline", "old", "train"} and not _BALANCED.search(one.sentence)]
     if _BASELINE.search(answer) or not own:
         return
     for labels in tables:

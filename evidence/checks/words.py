@@ -59,10 +59,19 @@ _DEVICES: Final = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/accel0", 
 _VERSION: Final = re.compile(
     r"\b([A-Za-z][A-Za-z0-9_.-]{1,40})(?:\s+version)?\s*(?:==|=|\s|`)\s*v?(\d+\.\d+(?:\.\d+)*)\b"
 )
-_PROGRESS: Final = frozenset({"epoch", "shard", "fold", "seed", "step", "iteration", "trial", "run", "batch"})
+_PROGRESS: Final = frozenset(
+    {"epoch", "shard", "fold", "seed", "step", "iteration", "trial", "run", "batch", "setting", "tree"}
+)
 _MAX_COUNTS: Final = 50
 _FOLDS: Final = re.compile(r"(?i)\b(\d{1,3})-fold(?=\W+(?:\w+\W+)?(?:cross|cv|valid))")
-_PLANNED: Final = frozenset({"epoch", "seed", "fold"})
+_SPELLED: Final = re.compile(
+    r"(?i)\b(two|three|four|five|six|seven|eight|nine|ten|twenty)\s+(?:(?:random|different|independent|full|training)\s+)*"
+    r"(epoch|seed|fold|setting|trial)s\b"
+)
+_SPELLED_VALUES: Final = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twenty": 20,
+}  # fmt: skip
+_PLANNED: Final = frozenset({"epoch", "seed", "fold", "setting", "trial", "tree"})
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 
 
@@ -181,6 +190,9 @@ def _counts(answer: str, seen: Observations, used: Sequence[Execution], measured
             yield from _rows(one, measured, used)
     for match in _FOLDS.finditer(answer):
         yield from _count(match[0], "fold", int(match[1]), measured, seen, used)
+    for match in _SPELLED.finditer(answer):
+        value = _SPELLED_VALUES[match[1].lower()]
+        yield from _count(match[0], match[2].lower(), value, measured, seen, used)
 
 
 def _rows(one: Stated, measured: Measurements, used: Sequence[Execution]) -> Iterator[Claim]:

@@ -54,7 +54,7 @@ def _logged(call: EvaluatedCall) -> None:
         check_format(call.recorder, call.receiver.text, call.args, call.line)
     for one in call.args:
         if one.text:
-            label = one.text
+            label = f"{label} {one.text}"
         else:
             check_label(call.recorder, label, one, call.line)
             label = ""

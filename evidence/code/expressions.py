@@ -123,11 +123,11 @@ class Expressions:
             value = self.evaluate(part.value if isinstance(part, ast.FormattedValue) else part)
             values.append(value)
             texts.append(str(value.constant))
-            if isinstance(part, ast.FormattedValue):
+            if value.text or isinstance(part, ast.Constant):
+                label += value.text
+            else:
                 check_label(self.recorder, label, value, part.lineno)
                 label = ""
-            else:
-                label = value.text
         known = all(one.constant is not UNSET for one in values)
         return Value(constant="".join(texts)) if known else replace(merge(values), columns=frozenset())
 

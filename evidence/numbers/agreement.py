@@ -15,7 +15,7 @@ from ml_intern.evidence.numbers.measured import Measured, NumberLabel, measured_
 from ml_intern.evidence.numbers.names import RATES
 from ml_intern.evidence.numbers.stated import Stated
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _WHOSE: Final = frozenset({"baseline", "old"})
 _SPLITS: Final = frozenset({"train", "valid", "test"})
 _SPREADS: Final = frozenset({"se", "sd"})

@@ -17,8 +17,10 @@ _WORD: Final = re.compile(r"[a-z]+")
 _CELL: Final = re.compile(r"[A-Za-z][\w .@/%-]{0,30}")
 _COLUMN: Final = re.compile(r"\s*\|\s*|\s{2,}")
 _SEPARATORS: Final = re.compile(r"[,;{}()\[\]|]|\s{3,}|\t")
-_UNIT: Final = re.compile(r"(?:^|[ _(])(ms|s|sec|secs|seconds|minutes|min|hours|h|percent|pct)\b")
-_AFTER: Final = re.compile(r"\s*(ms|s|sec|seconds|minutes|min|hours|h|%)?\b")
+_UNIT: Final = re.compile(
+    r"(?:^|[ _(])(ms|us|\u00b5s|ns|s|sec|secs|seconds|microseconds|minutes|min|hours|h|percent|pct)\b"
+)
+_AFTER: Final = re.compile(r"\s*(ms|us|\u00b5s|ns|microseconds|s|sec|seconds|minutes|min|hours|h|%)?\b")
 _WORDS_AFTER: Final = re.compile(r"[\s*_]*([A-Za-z][A-Za-z @-]*+)(?!\s*[=:]|\s*\d)")
 """Words after a number that do not begin the label of the next one."""
 MAX_NUMBERS: Final = 20_000
@@ -178,10 +180,12 @@ def _about(label: str, following: str) -> NumberLabel:
 
 
 def seconds_unit(word: str) -> str:
-    """Return ms, s, min or h for a word of a time unit, else ""."""
+    """Return ns, us, ms, s, min or h for a word of a time unit, else ""."""
     word = word.lower()
     for unit, spellings in {
-        "ms": ("ms", "milliseconds"),
+        "ms": ("ms", "milliseconds", "millisecond"),
+        "us": ("us", "\u00b5s", "\u03bcs", "microseconds", "microsecond"),
+        "ns": ("ns", "nanoseconds", "nanosecond"),
         "min": ("min", "minutes", "minute"),
         "h": ("h", "hours"),
     }.items():

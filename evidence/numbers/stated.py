@@ -32,7 +32,9 @@ _STATISTICS: Final = frozenset("nNprRtFzd")
 _SIZE: Final = re.compile(
     r"(?i)\s?(?:k|m|b|[kmgt]i?b|bytes?|params?|parameters?|billion|million|usd|dollars?|gpus?|cpus?|cores?|tflops?)\b"
 )
-_TIME: Final = re.compile(r"(?i)\s?(ms|milliseconds|s|secs?|seconds?|min|minutes?|h|hours?)\b")
+_TIME: Final = re.compile(
+    r"(?i)\s?(ms|milliseconds|us|\u00b5s|\u03bcs|microseconds|ns|nanoseconds|s|secs?|seconds?|min|minutes?|h|hours?)\b"
+)
 _FACTOR: Final = re.compile(r"(?i)\s?(?:x|\u00d7|times|-fold)\b(?!\s*\d)")
 _CONFIDENCE: Final = re.compile(r"(?i)\s*(?:[\w-]+\s+)?(?:confidence|credible|prediction|CI\b|interval)")
 _POINTS: Final = re.compile(r"(?i)\s?(?:pp\b|(?:percentage )?points?\b)")
