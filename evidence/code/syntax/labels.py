@@ -85,7 +85,8 @@ def _labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         case ast.JoinedStr(values=parts):
             yield from _pairs(parts)
         case ast.Dict(keys=keys, values=values):
-            yield from ((key.value, value) for key, value in zip(keys, values, strict=True) if _is_text(key))
+            pairs = zip(keys, values, strict=True)
+            yield from ((key.value, one) for key, one in pairs if isinstance(key, ast.Constant) and _is_text(key))
         case ast.Call(func=ast.Name(id="dict"), keywords=keywords):
             yield from ((one.arg, one.value) for one in keywords if one.arg)
         case ast.Call(func=ast.Name(id="print"), args=args):
