@@ -24,6 +24,12 @@ _CLAUSE_END: Final = re.compile(
     r",\s*(?:and\s+)?(?:edit|change|fix|write|use|run|modify|update|add|create|put|train|make|report|save)\b"
 )
 """The end of what must not change."""
+_ONLY: Final = re.compile(
+    r"(?i)\b(?:only\s+(?:chang\w*|edit\w*|modif\w*|touch\w*)\s+(?P<a>[\w./-]*\w)|"
+    r"(?:chang\w*|edit\w*|modif\w*|touch\w*)\s+(?:only\s+(?P<b>[\w./-]*\w)|(?P<c>[\w./-]*\w)\s+(?:only|alone)\b))"
+)
+"""Words that allow changes to one file. The tests, evaluators and test data beside it are locked then."""
+_TESTS: Final = re.compile(r"(?:^|/)(?:test_[\w.-]*|[\w.-]*_test|conftest)\.py$")
 _EVALUATOR: Final = re.compile(r"(?i)(?:^|/)(?:eval\w*|score\w*|grade\w*|judge\w*|benchmark\w*)\.(?:py|sh)$")
 _TEST_DATA: Final = re.compile(
     r"(?i)(?:^|/)(?:test|holdout|held_?out|eval)[\w.-]*\.(?:csv|tsv|jsonl?|parquet|npz|npy|txt|arrow)$"
@@ -39,6 +45,10 @@ def locked_names(user_text: str) -> list[str]:
     for match in _KEPT.finditer(user_text):
         clause = _CLAUSE_END.split(user_text[match.end() :])[0]
         found += [one[1] for one in _NAME.finditer(clause)]
+    if only := _ONLY.search(user_text):
+        allowed = only["a"] or only["b"] or only["c"]
+        judging = (name for name in named_files(user_text) if _TESTS.search(name) or _judges(name))
+        found += [name for name in judging if name != allowed and "." in allowed]
     return list(dict.fromkeys(found))
 
 
@@ -49,7 +59,11 @@ def named_files(user_text: str) -> list[str]:
 
 def watched_names(user_text: str) -> list[str]:
     """Return the evaluators and test data that a message names. They are watched and not locked."""
-    return [name for name in named_files(user_text) if _EVALUATOR.search(name) or _TEST_DATA.search(name)]
+    return [name for name in named_files(user_text) if _judges(name)]
+
+
+def _judges(name: str) -> bool:
+    return bool(_EVALUATOR.search(name) or _TEST_DATA.search(name))
 
 
 def locked_files(user_text: str, patterns: Iterable[str], workspace: Path) -> dict[str, dict[str, Any]]:

@@ -37,6 +37,10 @@ _TIME: Final = re.compile(
 )
 _FACTOR: Final = re.compile(r"(?i)\s?(?:x|\u00d7|times|-fold)\b(?!\s*\d)")
 _CONFIDENCE: Final = re.compile(r"(?i)\s*(?:[\w-]+\s+)?(?:confidence|credible|prediction|CI\b|interval)")
+_BOUND: Final = re.compile(
+    r"(?i)\b(?:CI|intervals?)\b[^.;\d]{0,15}(?:\d*\.?\d+\s*%?\s*(?:to|and|,|-|\u2013|\.\.)\s*)?$"
+)
+"""The words before a bound of an interval."""
 _POINTS: Final = re.compile(r"(?i)\s?(?:pp\b|(?:percentage )?points?\b)")
 _COUNTED: Final = re.compile(r"(?i)\s(?:\w+\s)?([a-z]+)")
 COUNTED: Final = words(
@@ -174,7 +178,7 @@ def _judged(match: re.Match[str], sentence: str, places: list[MetricPlace]) -> I
     """Yield the number if it claims a result, counts something or stands in a comparison."""
     before, after = sentence[: match.start()], sentence[match.end() :]
     noun = _noun(after) or ("row" if re.search(r"\bn\s*=\s*$", before) else "")
-    metric, beside = _metric_of(match, sentence, places)
+    metric, beside = ("", False) if _BOUND.search(before) else _metric_of(match, sentence, places)
     spread = bool(re.search(r"(?:±|\+/-|\+-)\s*$", before)) or match["sign"] == "±" or metric in ("se", "sd")
     factor, points = bool(_FACTOR.match(after)), bool(_POINTS.match(after))
     compared = factor or points or bool(_COMPARED.search(f"{before[-40:]} {after[:25]}"))
@@ -216,7 +220,7 @@ def _metric_of(match: re.Match[str], sentence: str, places: list[MetricPlace]) -
     free = _without_number(before, match, sentence)
     pair = _PAIRED.match(sentence, match.end())
     start = pair.end() if pair else match.end()
-    after = [place for place in places if start <= place.start <= start + 25 and place.metric not in ("se", "sd")]
+    after = [place for place in places if start <= place.start <= start + 25 and place.metric not in ("se", "sd", "p")]
     follows = after and not re.search(r"[,;.]|\b(?:and|with)\b|\d", sentence[start : after[0].start])
     if follows and (free is None or re.search(r"[,;:(]", sentence[free.end : match.start()])):
         return after[0].metric, True

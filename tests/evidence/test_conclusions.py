@@ -27,6 +27,9 @@ def rules(answer: str, folder: Path, text: str, code: str, reports: tuple[tuple[
     [
         (SAID + "the difference is statistically significant.", TWO, "fit()", ["significance not tested"]),
         (SAID + "the forest is significantly better.", TWO, "fit()", ["significance not tested"]),
+        (SAID + "the forest is significantly better.", TWO, "from scipy.stats import wilcoxon\nfit()", [
+            "significance not tested"
+        ]),
         (SAID + "the gap is real (p < 0.01).", TWO, "fit()", ["significance not tested"]),
         (SAID + "the forest is significantly better.", TWO, "binomtest(3, 10)", []),
         (SAID + "the difference is significant (p = 0.003).", TWO + "\np = 0.003", "fit()", []),
@@ -50,7 +53,7 @@ def rules(answer: str, folder: Path, text: str, code: str, reports: tuple[tuple[
         (ACCURACY + "Whether it generalises to other hospitals is unknown.", ONE, "fit()", []),
         (ACCURACY + "It generalises well.", ONE, "fit()", []),
     ],
-)
+)  # fmt: skip
 def test_a_conclusion_needs_what_it_was_concluded_from(
     answer: str, text: str, code: str, expected: list[str], tmp_path: Path
 ) -> None:

@@ -37,6 +37,17 @@ def status(answer: str, folder: Path, *runs: Execution, user: str = "", typed: t
     ("answer", "run", "expected"),
     [
         ("The accuracy is 0.8125.", {"text": "accuracy=0.8125"}, "held"),
+        (
+            "The accuracy is 0.8125 (95% CI 0.761 to 0.858).",
+            {"text": "accuracy=0.8125\n95% CI: [0.761, 0.858]"},
+            "held",
+        ),
+        ("The accuracy is 0.8125 (95% CI 0.761 to 0.858).", {"text": "accuracy=0.8125"}, "marked"),
+        (
+            "The accuracy is 0.8125 for A and 0.8000 for B on test.csv (McNemar p = 0.690).",
+            {"text": "accuracy A: 0.8125\naccuracy B: 0.8000\np = 0.690"},
+            "held",
+        ),
         ("The accuracy is 0.9125.", {"text": "accuracy=0.8125"}, "contradicted"),
         (
             "It converged with a loss of 0.5.",
@@ -179,6 +190,10 @@ def test_a_changed_lock_is_named_with_its_changed_lines(tmp_path: Path) -> None:
         ("Never touch the data, edit train.py only.", []),
         ("Do not change these: eval.py, test.csv.", ["eval.py", "test.csv"]),
         ("Change eval.py.", []),
+        ("Make the tests of test_lib.py pass by changing lib.py only.", ["test_lib.py"]),
+        ("Only edit train.py; eval.py judges it on test.csv.", ["eval.py", "test.csv"]),
+        ("Edit test_lib.py only.", []),
+        ("Change the learning rate only in train.py and run eval.py.", []),
     ],
 )
 def test_files_that_a_message_forbids_to_change_are_locked(message: str, locked: list[str]) -> None:

@@ -44,6 +44,7 @@ _ELSEWHERE: Final = re.compile(
 )
 _TABLE: Final = re.compile(r"\.(?:csv|tsv|jsonl|parquet|npz|npy|arrow|txt|json|h5|feather)$")
 _SHIFTED: Final = re.compile(r"(?i)nois|perturb|shift|corrupt|attack|drift|group|domain|site|hospital|leave[_-]?one")
+_IMPORT: Final = re.compile(r"(?m)^\s*(?:from|import)\s[^\n(]*(?:\([^)]*\))?$")
 _MIN_VALUES: Final = 2
 _MAX_FILES: Final = 2
 
@@ -63,7 +64,8 @@ class _Evidence:
         return any(pattern.search(text) for text in texts)
 
     def _code(self, run: Execution) -> Iterator[str]:
-        yield from (code for _, code in self.seen.sources(run))
+        """Yield the code of a run without its imports, which alone compute nothing."""
+        yield from (_IMPORT.sub("", code) for _, code in self.seen.sources(run))
 
     @property
     def visible(self) -> bool:

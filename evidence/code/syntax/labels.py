@@ -86,7 +86,8 @@ def _labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield from _pairs(parts)
         case ast.Dict(keys=keys, values=values):
             pairs = zip(keys, values, strict=True)
-            yield from ((key.value, one) for key, one in pairs if isinstance(key, ast.Constant) and _is_text(key))
+            named = ((key.value, one) for key, one in pairs if isinstance(key, ast.Constant))
+            yield from ((key, one) for key, one in named if isinstance(key, str))
         case ast.Call(func=ast.Name(id="dict"), keywords=keywords):
             yield from ((one.arg, one.value) for one in keywords if one.arg)
         case ast.Call(func=ast.Name(id="print"), args=args):
