@@ -51,7 +51,7 @@ _MAX_FILES: Final = 2
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the rules on one answer read."""
+    """The evidence that the rules on one answer read."""
 
     stated: Sequence[Stated]
     seen: Observations

@@ -134,7 +134,7 @@ def _inner(value: ast.expr, assigned: Mapping[str, ast.expr]) -> ast.expr:
 
 
 def _computed(value: ast.expr) -> tuple[tuple[str, ...], str]:
-    """Return the names that an expression may have, and what it computes; ((), "") if it is not known."""
+    """Return the names that an expression may have, and what it computes, or two empty values for other expressions."""
     if not isinstance(value, ast.Call):
         return (), ""
     name = _last(value.func)
