@@ -16,7 +16,7 @@ Versions = dict[tuple[str, int], Version]
 
 
 class TaskPaths(Protocol):
-    """What the checkpointers of both databases can tell beside LangGraph's interface."""
+    """The checkpointers of both databases, beyond LangGraph's interface."""
 
     async def task_paths(self, thread_id: str) -> Mapping[tuple[str, str, str], str]:
         """Return the path of each task that wrote, by namespace, checkpoint and task. It orders the writes."""
@@ -131,7 +131,7 @@ def _by_kind(writes: Sequence[tuple[str, Any]]) -> Sequence[Sequence[tuple[str, 
 
 
 def _fields(saver: "BaseCheckpointSaver[Any]", found: "CheckpointTuple") -> object:
-    """Return what two copies of a checkpoint have in common, except for the values of channels."""
+    """Return the fields of a checkpoint that are alike in all its copies: all but the values of channels."""
 
     def numbers(versions: Mapping[str, Any]) -> dict[str, int]:
         return {channel: number_of(version) for channel, version in versions.items()}

@@ -18,17 +18,17 @@ OF_DATABASE = {"permissions": ("id",)}
 _SAME_ENTRY = (
     "SELECT id, state FROM ledger WHERE thread_id = ? AND source = ? AND model = ? AND started = ? ORDER BY id"
 )
-Row = dict[str, Any]
-Rows = Mapping[str, Sequence[Row]]
+RowValues = dict[str, Any]
+TableRows = Mapping[str, Sequence[RowValues]]
 
 
 @dataclass(frozen=True)
 class ThreadRows:
     """The rows of a thread and its sub-agents by table, its costs, and the tainted files in its folder."""
 
-    tables: Rows
-    ledger: Sequence[Row]
-    tainted: Sequence[Row]
+    tables: TableRows
+    ledger: Sequence[RowValues]
+    tainted: Sequence[RowValues]
 
     @property
     def has_open_runs(self) -> bool:
@@ -40,13 +40,13 @@ async def read_rows(store: Store, ids: Sequence[str], folder: str) -> ThreadRows
     """Return the rows of a thread and its sub-agents. The first id is that of the thread, which has the folder."""
 
     def read(connection: SqlConnection) -> ThreadRows:
-        def select(table: str, where: str, value: str, order: str = "1") -> Iterator[Row]:
+        def select(table: str, where: str, value: str, order: str = "1") -> Iterator[RowValues]:
             columns = _columns(connection, table, shared=store.is_shared)
             query = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY {order}"  # noqa: S608  constants only
             for found in connection.execute(query, (value,)):
                 yield dict(zip(columns, found, strict=True))
 
-        tables: dict[str, list[Row]] = {}
+        tables: dict[str, list[RowValues]] = {}
         for table in TABLES:
             where, hidden = "id = ?" if table == "threads" else "thread_id = ?", OF_DATABASE.get(table, ())
             rows = [row for id in ids for row in select(table, where, id, ORDERS.get(table, "1"))]
@@ -87,13 +87,13 @@ def _comparable(rows: ThreadRows) -> object:
     return {name: sorted(map(_text, found)) for name, found in tables.items()}, sorted(map(_text, ledger))
 
 
-def _text(row: Row) -> str:
+def _text(row: RowValues) -> str:
     """Return a row as a text. SQLite may give whole numbers without a point."""
     values = {name: float(value) if isinstance(value, int | float) else value for name, value in row.items()}
     return repr(sorted(values.items()))
 
 
-def _write_ledger(connection: SqlConnection, rows: Sequence[Row]) -> dict[int | None, int]:
+def _write_ledger(connection: SqlConnection, rows: Sequence[RowValues]) -> dict[int | None, int]:
     """Add the rows of the ledger that it does not have, and settle those that were open. Return the new numbers."""
     numbers: dict[int | None, int] = {}
     used = set[int]()
@@ -112,11 +112,11 @@ def _write_ledger(connection: SqlConnection, rows: Sequence[Row]) -> dict[int | 
     return numbers
 
 
-def _ledger_key(row: Row) -> tuple[Any, ...]:
+def _ledger_key(row: RowValues) -> tuple[Any, ...]:
     return row["thread_id"], row["source"], row["model"], row["started"]
 
 
-def _insert(connection: SqlConnection, table: str, row: Row, end: str) -> Any:
+def _insert(connection: SqlConnection, table: str, row: RowValues, end: str) -> Any:
     names, places = ", ".join(row), ", ".join("?" for _ in row)
     return connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places}) {end}", tuple(row.values()))  # noqa: S608  constants only
 

@@ -1,4 +1,4 @@
-"""What Prometheus asks about a team's database: threads, the queue, connections and spending. All figures are read."""
+"""The figures of a team's database for Prometheus: threads, the queue, connections and spending. All are read."""
 
 import time
 from collections.abc import Sequence
