@@ -1,12 +1,11 @@
 """Play the code rules on the idioms of the tests and on real training scripts from the source packages of libraries.
 
-    python -m bench.code_rules                 # downloads the source packages of PACKAGES into a temporary folder
-    python -m bench.code_rules FOLDER ...      # measures the scripts in folders that are there already
-
-A source package of scikit-learn is configured by pip before it is saved, which takes minutes and needs a compiler.
+python -m bench.code_rules                 # downloads the source packages of PACKAGES into a temporary folder
+python -m bench.code_rules FOLDER ...      # measures the scripts in folders that are there already
 """
 
-import subprocess
+import io
+import os
 import sys
 import tarfile
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import httpx
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,26 +40,15 @@ def idioms() -> None:
 
 
 def download(folder: Path) -> Iterator[Path]:
-    """Yield the scripts of each source package that can be downloaded."""
+    """Yield the scripts of each source package."""
+    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
     for name, (version, pattern) in PACKAGES.items():
-        command = [
-            "uvx",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary",
-            name,
-            f"{name}=={version}",
-            "-d",
-            str(folder),
-        ]
-        if subprocess.run(command, check=False).returncode:
-            print(f"{name} {version}: not downloaded")
-            continue
-        archive = max(folder.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)
+        page = httpx.get(f"{index}/{name}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+        wanted = {f"{one}-{version}.tar.gz" for one in (name, name.replace("-", "_"))}
+        found = next(one for one in page.raise_for_status().json()["files"] if one["filename"] in wanted)
+        archive = httpx.get(str(page.url.join(found["url"])), follow_redirects=True, timeout=300).raise_for_status()
         target = folder / name
-        with tarfile.open(archive) as packed:
+        with tarfile.open(fileobj=io.BytesIO(archive.content)) as packed:
             packed.extractall(target, filter="data")
         scripts = sorted(target.glob(pattern))
         print(f"{name} {version}: {len(scripts)} scripts")
