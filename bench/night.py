@@ -2,6 +2,8 @@
 
     python -m bench.night [--nights 20] [--steps 960] [--write]
 
+With --write, the nights are added to those in nights.json, and the next run goes on until there are enough of them.
+
 A model reply takes 30 s in the median, so that a night has 960 of them. Each calls a command that leaves its number in
 a file. A loop of `ml-intern -c`, such as systemd or Slurm would run, restarts what ends. A night is good if the turn
 ends with the model's answer, no command ran twice, and none is missing but those that ran when a process was killed.
@@ -22,6 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.revision import revision
+
 RESULTS = Path(__file__).with_name("nights.json")
 FAULTS = {429: 1 / 150, 500: 1 / 400, 503: 1 / 300, 529: 1 / 200}
 """HTTP errors before a reply. A third of them come twice."""
@@ -38,6 +42,8 @@ class Night:
 
     seed: int
     steps: int
+    commit: str = ""
+    """What was played."""
     faults: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     doubled: int = 0
@@ -153,20 +159,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help=f"write the report to {RESULTS.name}")
     given = parser.parse_args()
-    nights = []
-    for number in range(given.nights):
-        night = Night(given.seed + number, given.steps)
+    rows = json.loads(RESULTS.read_text()) if given.write and RESULTS.exists() else []
+    first = max((row["seed"] + 1 for row in rows), default=given.seed)
+    for seed in range(first, first + given.nights - len(rows)):
+        night = Night(seed, given.steps, revision())
         with TemporaryDirectory(prefix="ml-intern-night-") as folder:
             play(night, Path(folder))
-        nights.append(night)
+        rows.append(night.as_json())
         faults = ", ".join(f"{name} {count}" for name, count in sorted(night.faults.items()))
         verdict = "good" if night.is_good else night.as_json()
         print(f"night {night.seed}: {verdict}, {night.seconds} s, {faults}", flush=True)
         if given.write:
-            RESULTS.write_text(json.dumps([night.as_json() for night in nights], indent=1) + "\n")
-    good = sum(night.is_good for night in nights)
-    print(f"{good} of {len(nights)} nights were good")
-    sys.exit(0 if good == len(nights) else 1)
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    good = sum(row["good"] for row in rows)
+    print(f"{good} of {len(rows)} nights were good")
+    sys.exit(0 if good == len(rows) else 1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from typing import Any
 
 from bench import peers
 from bench.process import HERE, Records, Usage, bash_alone, model_server, records, run
+from bench.revision import revision
 from bench.server import command
 from ml_intern.sandbox.bubblewrap import sandbox_problem
 
@@ -174,9 +174,7 @@ def measure(iterations: int, repeat: int) -> dict[str, Any]:
         "rows": [asdict(each) for each in rows],
         "machine": machine,
         "versions": {name: version(name) for name in names},
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
-        ).stdout.strip(),
+        "commit": revision(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 

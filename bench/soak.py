@@ -2,7 +2,7 @@
 
     python -m bench.soak [--kills 10000] [--folder .cache/soak]
 
-Each trial of tests/faults/kills.py is one line of trials.jsonl in the folder; the next run counts on from there. The
+The trials of tests/faults/kills.py are counted by commit in bench/soak.json; the next run counts on from there. The
 program ends with 1 at the first trial that lost or doubled something, and leaves its folder for you to look at.
 """
 
@@ -13,20 +13,51 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from bench.revision import revision
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 40
 """Kills by one process, which draws a seed of its own."""
 
+RESULTS = Path(__file__).with_name("soak.json")
+
 Trial = dict[str, Any]
 
 
-def recorded(file: Path) -> list[Trial]:
-    """The trials of all runs so far. A line that was cut off does not count."""
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}\n")]
+@dataclass
+class Counts:
+    """The trials of one commit."""
+
+    commit: str
+    trials: int = 0
+    broken: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    """Kills by scenario."""
+
+    def add(self, trial: Trial) -> None:
+        """Count a trial."""
+        self.trials += 1
+        self.broken += bool(trial["broken"])
+        self.kills[trial["scenario"]] += len(trial["kills"])
+
+
+def recorded(file: Path) -> list[Counts]:
+    """Return the counts of all runs so far, by commit."""
+    rows = json.loads(file.read_text()) if file.exists() else []
+    return [Counts(row["commit"], row["trials"], row["broken"], Counter(row["kills"])) for row in rows]
+
+
+def save(file: Path, rows: Sequence[Counts]) -> None:
+    """Replace the file by the counts."""
+    waiting = file.with_suffix(".new")
+    waiting.write_text(
+        json.dumps([{**vars(row), "kills": dict(sorted(row.kills.items()))} for row in rows], indent=1) + "\n"
+    )
+    waiting.replace(file)
 
 
 def batch(folder: Path, kills: int) -> Iterator[Trial]:
@@ -40,29 +71,28 @@ def batch(folder: Path, kills: int) -> Iterator[Trial]:
         raise SystemExit(f"a batch ended with {process.returncode}")
 
 
-def summary(trials: Sequence[Trial]) -> str:
-    """The kills by scenario, and how many trials lost or doubled something."""
-    kills: Counter[str] = Counter()
-    for trial in trials:
-        kills[trial["scenario"]] += len(trial["kills"])
-    broken = sum(bool(trial["broken"]) for trial in trials)
+def summary(rows: Sequence[Counts]) -> str:
+    """Return the kills by scenario, and how many trials lost or doubled something."""
+    kills = sum((row.kills for row in rows), Counter[str]())
+    trials, broken = sum(row.trials for row in rows), sum(row.broken for row in rows)
     spread = ", ".join(f"{name} {number}" for name, number in sorted(kills.items()))
-    return f"{kills.total()} kills in {len(trials)} trials, {broken} broken: {spread}"
+    return f"{kills.total()} kills in {trials} trials, {broken} broken: {spread}"
 
 
-def soak(file: Path, wanted: int) -> int:
+def soak(file: Path, folder: Path, commit: str, wanted: int) -> int:
     """Kill until `wanted` processes were killed in all runs. Return the exit code."""
-    trials = recorded(file)
-    while (left := wanted - sum(len(trial["kills"]) for trial in trials)) > 0:
-        for trial in batch(file.parent, min(left, BATCH)):
-            with file.open("a") as record:
-                record.write(json.dumps(trial) + "\n")
-            trials.append(trial)
+    rows = recorded(file)
+    if not rows or rows[-1].commit != commit:
+        rows.append(Counts(commit))
+    while (left := wanted - sum(row.kills.total() for row in rows)) > 0:
+        for trial in batch(folder, min(left, BATCH)):
+            rows[-1].add(trial)
+            save(file, rows)
             if trial["broken"]:
-                print(f"{summary(trials)}\n{trial['folder']}: {trial['broken']}")
+                print(f"{summary(rows)}\n{trial['folder']}: {trial['broken']}")
                 return 1
-        print(summary(trials), flush=True)
-    print(summary(trials))
+        print(summary(rows), flush=True)
+    print(summary(rows))
     return 0
 
 
@@ -74,7 +104,7 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     try:
-        sys.exit(soak(given.folder / "trials.jsonl", given.kills))
+        sys.exit(soak(RESULTS, given.folder, revision(), given.kills))
     except KeyboardInterrupt:
         sys.exit("stopped; the next run continues")
 

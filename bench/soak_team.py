@@ -31,7 +31,6 @@ import httpx
 import psycopg
 import yaml
 
-from bench.soak import recorded
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.paths import DATABASE_VARIABLE
 from ml_intern.session.team.following import TeamThreads, open_team_threads
@@ -355,6 +354,12 @@ def played_round(minutes: float) -> dict[str, Any]:
         settings.write_text(json.dumps({"mcpServers": {"hf-mcp-server": {"enabled": False}}}))
         os.environ["ML_INTERN_CLI_CONFIG"] = str(settings)
         return asyncio.run(play_round(Path(name), minutes))
+
+
+def recorded(file: Path) -> list[dict[str, Any]]:
+    """Return the rounds of all runs so far. A line that was cut off does not count."""
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from bench.night import Night, play
 from bench.overhead import agent, at, overheads
 from bench.process import Records
 from bench.server import command
-from bench.soak import recorded, summary
+from bench.soak import Counts, recorded, save, summary
 
 
 def test_the_command_prints_2_kb_and_no_two_are_the_same() -> None:
@@ -67,8 +67,12 @@ def test_a_night_with_kills_ends_with_the_answer(tmp_path: Path) -> None:
     assert (night.faults["SIGKILL"], night.faults["SIGTERM"]) == (3, 1)
 
 
-def test_a_soak_counts_on_from_what_was_recorded_whole(tmp_path: Path) -> None:
-    file = tmp_path / "trials.jsonl"
-    file.write_text('{"scenario": "plain", "kills": [{}, {}], "broken": []}\n{"scenario": "plain", "ki')
-    assert summary(recorded(file)) == "2 kills in 1 trials, 0 broken: plain 2"
+def test_the_kills_of_a_soak_are_counted_over_commits(tmp_path: Path) -> None:
+    file = tmp_path / "soak.json"
+    rows = [Counts("first"), Counts("second")]
+    for row in (*rows, rows[1]):
+        row.add({"scenario": "plain", "kills": [{}, {}], "broken": []})
+    save(file, rows)
+    assert summary(recorded(file)) == "6 kills in 3 trials, 0 broken: plain 6"
+    assert [row.commit for row in recorded(file)] == ["first", "second"]
     assert recorded(tmp_path / "none") == []
