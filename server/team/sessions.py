@@ -17,12 +17,18 @@ from ml_intern.session.wire.link import Line
 class TeamSessions:
     """The sessions of a shared database. Every thread can be attached to, whether it runs or not."""
 
+    remembers = True
+
     def __init__(self, threads: TeamThreads) -> None:
         self._threads = threads
 
     def is_running(self, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
         """Return True."""
         return True
+
+    async def post(self, thread_id: str, operation: Line, id: str) -> None:
+        """Post an operation to a thread. One with the same id is performed once. Raises its errors."""
+        await post(self._threads, thread_id, operation, id)
 
     async def attach(self, thread_id: str) -> "TeamLink":
         """Follow a thread."""
@@ -55,14 +61,9 @@ class TeamLink:
         follower = await self._stack.enter_async_context(self._threads.follow(self.thread_id, self.received.put_nowait))
         return {"seq": await follower.start()}
 
-    async def submit(self, operation: Line) -> None:
+    async def submit(self, operation: Line, id: str = "") -> None:
         """Post an operation. Raises its errors. If no worker performs it within seconds, the pages say so."""
-        codec.decode_operation(operation)
-        if operation["type"] == "exec_approval":
-            operation = {**operation, "by": NAME}
-        if operation["type"] == "interrupt" and not await self._threads.is_running(self.thread_id):
-            raise UsageError("no turn is running in this thread", "nothing was changed")
-        if not await self._threads.post(self.thread_id, operation, uuid4().hex):
+        if not await post(self._threads, self.thread_id, operation, id):
             self.received.put_nowait({"event": encode_event(self._waiting()), "state": True})
 
     def _waiting(self) -> Event:
@@ -82,3 +83,19 @@ class TeamLink:
         """Stop following."""
         self.received.put_nowait(None)
         await self._stack.aclose()
+
+
+async def post(threads: TeamThreads, thread_id: str, operation: Line, id: str) -> bool:
+    """Post an operation, and return whether a worker performed it within seconds. Raises its errors.
+
+    One that is posted again with the same id, through any server, is performed once and answered again.
+    """
+    codec.decode_operation(operation)
+    if operation["type"] == "exec_approval":
+        operation = {**operation, "by": NAME}
+    if operation["type"] == "interrupt" and not await threads.is_running(thread_id):
+        raise UsageError("no turn is running in this thread", "nothing was changed")
+    key = f"{thread_id}:{id or uuid4().hex}"
+    if operation["type"] == "user_input":  # a worker that repeats it after another one was killed adds no message
+        operation = {"id": key, **operation}
+    return await threads.post(thread_id, operation, key)

@@ -96,21 +96,28 @@ class Api:
 
     async def submit(self, request: Request) -> Response:
         """Submit an operation: {"id", "do": {"type", ...}}. The same id is performed once and answered again."""
-        thread, body = await self._registry.get(request.path_params["id"]), await _body(request)
+        thread_id, body = request.path_params["id"], await _body(request)
         id, operation = _text(body, "id"), body.get("do")
         if not 0 < len(id) <= MAX_ID:
             raise UsageError(f"an operation needs an id of at most {MAX_ID} characters", "use a new one for each")
         codec.decode_operation(operation)
         if not isinstance(operation, dict) or operation["type"] in ELSEWHERE:
             raise UsageError("this operation would leave the thread", "use POST /api/threads or .../fork")
-        key = (thread.thread_id, id)
+        operation = with_device(operation, request.headers.get("user-agent", ""))
+        if self._registry.remembers:
+            await self._registry.submit(thread_id, operation, id)
+        else:
+            await self._submit_once(thread_id, operation, id)
+        return JSONResponse({"id": id, "ok": True})
+
+    async def _submit_once(self, thread_id: str, operation: dict[str, Any], id: str) -> None:
+        """Submit an operation, or wait for the answer to an earlier one with its id."""
+        key = (thread_id, id)
         if key not in self._answered:
-            agent = request.headers.get("user-agent", "")
-            self._answered[key] = asyncio.create_task(thread.submit(with_device(operation, agent)))
+            self._answered[key] = asyncio.create_task(self._registry.submit(thread_id, operation, id))
             while len(self._answered) > MAX_ANSWERED:
                 self._answered.popitem(last=False)
         await asyncio.shield(self._answered[key])
-        return JSONResponse({"id": id, "ok": True})
 
     async def fork(self, request: Request) -> Response:
         """Copy a thread up to the end of a turn: {"turn"}; null copies all. Return the id of the copy."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -13,6 +14,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
+    get_checkpoint_id,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -34,11 +36,30 @@ _SETTINGS: Final = {
     "idle_in_transaction_session_timeout": f"{SILENT_SECONDS}s",
     "search_path": "public",
 }
-
-
 _SETUP_LOCK: Final = 0x6D6C696F
 _SETUP_ATTEMPTS: Final = 300
 _SETUP_SECONDS: Final = 0.1
+
+
+_Namespace = tuple[str, str]
+
+
+def _namespace(config: RunnableConfig) -> _Namespace:
+    named = config["configurable"]
+    return str(named["thread_id"]), str(named.get("checkpoint_ns", ""))
+
+
+@dataclass(frozen=True)
+class _TaskWrites:
+    """The writes of a task that continues the checkpoint in `config`."""
+
+    config: RunnableConfig
+    writes: Sequence[tuple[str, Any]]
+    task_path: str
+
+    @property
+    def checkpoint(self) -> str | None:
+        return get_checkpoint_id(self.config)
 
 
 class PostgresSaver(AsyncPostgresSaver):
@@ -52,6 +73,8 @@ class PostgresSaver(AsyncPostgresSaver):
         self._name = name
         self._writing = asyncio.Lock()
         """Held during a transaction, so that no other write becomes part of it."""
+        self._delivering: dict[_Namespace, dict[str, _TaskWrites]] = {}
+        """By task, the writes with a user message that wait for the checkpoint which consumes them."""
         self._beating = asyncio.create_task(self._beat())
 
     @property
@@ -91,16 +114,30 @@ class PostgresSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint, and remove the messages that it delivers from the queue, in one transaction."""
-        delivered = user_messages(checkpoint["channel_values"].items())
-        async with self._delivering(config, delivered):
-            return await super().aput(config, checkpoint, metadata, new_versions)
+        """Save a checkpoint and the messages that it delivers, and remove them from the queue, in one transaction."""
+        waiting = self._delivering.get(_namespace(config), {})
+        consumed = {task: one for task, one in waiting.items() if one.checkpoint == get_checkpoint_id(config)}
+        delivered = [id for one in consumed.values() for id in user_messages(one.writes)]
+        async with self._commit(config, [*delivered, *user_messages(checkpoint["channel_values"].items())]):
+            for task_id, one in consumed.items():
+                await super().aput_writes(one.config, one.writes, task_id, one.task_path)
+            saved = await super().aput(config, checkpoint, metadata, new_versions)
+        for task_id in consumed:
+            del waiting[task_id]
+        return saved
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Save the writes of a task, and remove the messages that they deliver from the queue, in one transaction."""
-        async with self._delivering(config, user_messages(writes)):
+        """Save the writes of a task. Those with a user message are saved with the checkpoint that consumes them.
+
+        On their own they would be lost with the process: the next one continues from the checkpoint before them, and
+        the message would no longer be in the queue.
+        """
+        if user_messages(writes):
+            self._delivering.setdefault(_namespace(config), {})[task_id] = _TaskWrites(config, writes, task_path)
+            return
+        async with self._commit(config, ()):
             await super().aput_writes(config, writes, task_id, task_path)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -140,8 +177,8 @@ class PostgresSaver(AsyncPostgresSaver):
         return {(row["checkpoint_ns"], row["checkpoint_id"], row["task_id"]): row["task_path"] for row in rows}
 
     @asynccontextmanager
-    async def _delivering(self, config: RunnableConfig, messages: Sequence[str]) -> AsyncIterator[None]:
-        """Run the block in a transaction that removes these messages from the queue."""
+    async def _commit(self, config: RunnableConfig, messages: Sequence[str]) -> AsyncIterator[None]:
+        """Run the block while no other write does. If there are messages, a transaction removes them from the queue."""
         async with AsyncExitStack() as stack:
             stack.enter_context(self._known_errors())
             await stack.enter_async_context(self._writing)

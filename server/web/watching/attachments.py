@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
-from ml_intern.configs.errors import MLInternError, TemporaryError
+from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
 from ml_intern.configs.paths import data_home
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.session.wire import codec, sockets
@@ -49,7 +49,7 @@ class ThreadLink(Protocol):
         """Receive the events that describe the current state, then all later ones. Return the reply."""
         ...
 
-    async def submit(self, operation: Line) -> None:
+    async def submit(self, operation: Line, id: str = "") -> None:
         """Submit an operation, given as a JSON object. Raises its errors, and TemporaryError."""
         ...
 
@@ -68,6 +68,15 @@ class ThreadLink(Protocol):
 
 class Sessions(Protocol):
     """Where the sessions of threads run."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an operation that is submitted again with the same id is performed once, through any server."""
+        ...
+
+    async def post(self, thread_id: str, operation: Line, id: str) -> None:
+        """Submit an operation to a thread that is not attached, if `remembers`. Raises its errors."""
+        ...
 
     def is_running(self, thread_id: str) -> bool:
         """Return whether a session can be attached to without a start."""
@@ -88,6 +97,12 @@ class Sessions(Protocol):
 
 class LocalSessions:
     """Sessions in processes of this machine."""
+
+    remembers = False
+
+    async def post(self, thread_id: str, operation: Line, id: str) -> None:  # noqa: ARG002  the protocol's signature
+        """Refuse: a session has to be attached to. Raises UsageError."""
+        raise UsageError("this thread is not attached", "open it first")
 
     def is_running(self, thread_id: str) -> bool:
         """Return whether another process has the thread open and serves it."""
@@ -143,7 +158,7 @@ class SessionLink:
         """Receive the events that describe the current state, then all later ones. Return the reply."""
         return await self._known(self._wire.watch())
 
-    async def submit(self, operation: Line) -> None:
+    async def submit(self, operation: Line, id: str = "") -> None:  # noqa: ARG002  the connection has its own
         """Submit an operation, given as a JSON object. Raises its errors, and TemporaryError if the session ended."""
         await self._known(self._wire.request(do=operation))
 

@@ -34,7 +34,7 @@ class Registry:
         self._render = render
         self._watched: dict[str, WatchedThread] = {}
         self._unwatched: dict[str, float] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[str, asyncio.Task[WatchedThread]] = {}
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._opened: set[asyncio.Task[WatchedThread]] = set()
@@ -47,9 +47,10 @@ class Registry:
 
     async def close(self) -> None:
         """Close every thread."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._opening.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(thread.close() for thread in self._watched.values()), return_exceptions=True)
         await self.reader.close()
         PROCESSES.close()
@@ -76,14 +77,27 @@ class Registry:
 
     async def get(self, thread_id: str) -> WatchedThread:
         """Return the thread with exactly this id. Raises UsageError."""
-        async with self._opening:
-            found = self._watched.get(thread_id)
-            if found is None:
-                row = await self.reader.get(thread_id, "row")
-                if row is None or row["id"] != thread_id:
-                    raise UsageError(f"no thread {thread_id[:100]!r}", "the page of all threads lists them")
-                found = await self._open(thread_id, None)
+        found = self._watched.get(thread_id)
+        if found is not None:
             return found
+        opening = self._opening.get(thread_id)
+        if opening is None:
+            opening = self._opening[thread_id] = asyncio.create_task(self._found(thread_id))
+            opening.add_done_callback(lambda one: self._opened_now(thread_id, one))
+        return await asyncio.shield(opening)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an operation that is submitted again with the same id is performed once."""
+        return self._sessions.remembers
+
+    async def submit(self, thread_id: str, operation: Mapping[str, Any], id: str) -> None:
+        """Submit an operation with an id. Where no page shows the thread, nothing is read for it. Raises its errors."""
+        found = self._watched.get(thread_id)
+        if found is None and self._sessions.remembers:
+            await self._sessions.post(thread_id, dict(operation), id)
+        else:
+            await (found or await self.get(thread_id)).submit(operation, id)
 
     async def show(self, thread_id: str) -> tuple[WatchedThread, bool]:
         """Return the thread for a page, and whether it is open. One that is not has only its row. Raises UsageError."""
@@ -106,8 +120,7 @@ class Registry:
         if not Path(folder).is_absolute() or not Path(folder).is_dir():
             raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
         link = await self._sessions.create(folder, model)
-        async with self._opening:
-            thread = await self._open(link.thread_id, link)
+        thread = await self._open(link.thread_id, link)
         await thread.submit({"type": "user_input", "text": text})
         return thread
 
@@ -116,6 +129,17 @@ class Registry:
         if name not in FORMATS:
             raise UsageError(f"there is no export format {name[:50]!r}", f"the formats are {', '.join(FORMATS)}")
         return str(await self.reader.request("export", thread=thread_id, format=name))
+
+    async def _found(self, thread_id: str) -> WatchedThread:
+        row = await self.reader.get(thread_id, "row")
+        if row is None or row["id"] != thread_id:
+            raise UsageError(f"no thread {thread_id[:100]!r}", "the page of all threads lists them")
+        return await self._open(thread_id, None)
+
+    def _opened_now(self, thread_id: str, opening: "asyncio.Task[WatchedThread]") -> None:
+        del self._opening[thread_id]
+        if not opening.cancelled():
+            opening.exception()  # who waits for it gets it
 
     async def _open(self, thread_id: str, link: ThreadLink | None) -> WatchedThread:
         thread = WatchedThread(thread_id, self.reader, self._sessions, self._render)

@@ -79,7 +79,7 @@ class WatchedThread:
 
     # --- changes
 
-    async def submit(self, operation: Mapping[str, Any]) -> None:
+    async def submit(self, operation: Mapping[str, Any], id: str = "") -> None:
         """Submit an operation, in a session that is started if no process runs the thread. Raises MLInternError."""
         if self.link is None and operation["type"] in ("undo", "redo"):
             await self._reader.request("move", thread=self.thread_id, operation=dict(operation))
@@ -87,7 +87,7 @@ class WatchedThread:
             return
         if self.link is None and operation["type"] == "interrupt":
             raise UsageError("no turn is running in this thread", "nothing was changed")
-        await (await self.linked()).submit(dict(operation))
+        await (await self.linked()).submit(dict(operation), id)
 
     async def linked(self) -> ThreadLink:
         """Return the connection to the thread's session, which is started if none runs. Raises MLInternError."""

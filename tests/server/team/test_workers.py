@@ -1,5 +1,6 @@
 """Threads in a database: any worker runs them, in order and once, and another goes on when one dies or hangs."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ml_intern.server.team.sessions import TeamSessions
+from ml_intern.session.team.following import open_team_threads
 from tests.server.team.conftest import TeamServer
 from tests.server.web.conftest import SECONDS
 
@@ -70,6 +73,28 @@ def test_what_is_posted_is_performed_in_order_and_once(workers: TeamServer) -> N
     assert asked == ["1", "2", "3", "4"]
     numbers = [seq for (seq,) in workers.query("SELECT seq FROM ml_intern.events WHERE thread_id = %s", thread)]
     assert numbers == sorted(set(numbers))
+
+
+def test_a_message_that_is_posted_or_performed_again_is_in_the_thread_once(workers: TeamServer) -> None:
+    message = {"type": "user_input", "text": "2"}
+    thread = workers.start({"text": "one"}, {"text": "two"}, {"text": "three"}, text="1")
+
+    async def post_through_another_server() -> None:
+        async with open_team_threads() as threads:
+            await TeamSessions(threads).post(thread, message, "the second")
+
+    workers.start_worker()
+    workers.done(thread)
+    assert workers.post(thread, message, "the second") == {"id": "the second", "ok": True}
+    asyncio.run(post_through_another_server())
+    workers.done(thread, turns=2)
+    workers.end_workers(signal.SIGKILL)
+    # As if the worker had been killed before it could say that it has performed the message.
+    workers.query("UPDATE ml_intern.operations SET state = 'open' WHERE id = %s RETURNING id", f"{thread}:the second")
+    workers.start_worker()
+    workers.post(thread, {"type": "user_input", "text": "3"}, "the third")
+    workers.done(thread, turns=3)
+    assert [one["text"] for one in workers.history(thread) if one["role"] == "user"] == ["1", "2", "3"]
 
 
 def test_another_worker_goes_on_when_one_is_killed(workers: TeamServer, log: Path) -> None:
