@@ -112,8 +112,12 @@ class SoakWorkers:
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process started, directly or not."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [one for child in map(int, found) for one in (child, *descendants(child))]
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        started = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [one for child in started for one in (child, *descendants(child))]
 
 
 def cut_off(threads: list[Played], worker: "subprocess.Popen[bytes]", how: str) -> None:

@@ -28,16 +28,19 @@ SWEEP_SECONDS: Final = 3_600.0
 STORED_SECONDS: Final = 7 * 24 * 3_600.0
 """The time for which events and finished operations are stored."""
 OPENING_SECONDS: Final = 15.0
-"""The time in which a process locks its thread, or ends because it cannot."""
+"""The time in which a process locks its thread, or ends because it cannot. Each next one has twice the time."""
+MAX_OPENING: Final = 240.0
 MAX_PAUSE: Final = 60.0
 ENDING_SECONDS: Final = 30.0
 RUNNER = "ml_intern.session.team.runner"
 
 
 class _ThreadProcess:
-    """The process that runs one thread."""
+    """The process that runs one thread. It locks it within some seconds, or it is stuck."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening_seconds: float) -> None:
+        self.was_stuck = False
+        self._opening_seconds = opening_seconds
         self._process: ChildProcess | None = None
         self._began = time.monotonic()
         self._pid = 0
@@ -62,7 +65,8 @@ class _ThreadProcess:
 
     def end_if_stuck(self) -> None:
         """Kill the process, which has not locked its thread, if it had the time for it: it was stopped or hangs."""
-        if self._pid and time.monotonic() - self._began > OPENING_SECONDS:
+        if self._pid and time.monotonic() - self._began > self._opening_seconds:
+            self.was_stuck = True
             with suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
 
@@ -79,6 +83,8 @@ class Worker:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}
         """For threads whose process failed: the last pause, and the time at which it ends."""
+        self._patience: dict[str, float] = {}
+        """For threads whose process was stuck, such as on a busy machine, the time that the next one has."""
         self._wanted = asyncio.Event()
         self._was_away = False
         self._started = self._handovers = 0
@@ -147,7 +153,7 @@ class Worker:
             elif len(self._running) < self._threads and await self._store.engine.locks.claim(id):
                 self._started += 1
                 self._handovers += await self._store.operations.is_in_turn(id)
-                self._running[id] = _ThreadProcess()
+                self._running[id] = _ThreadProcess(self._patience.get(id, OPENING_SECONDS))
                 self._tasks[id] = asyncio.create_task(self._run(id))
 
     async def _sweep(self) -> None:
@@ -162,9 +168,9 @@ class Worker:
 
     async def _run(self, thread_id: str) -> None:
         """Run a thread in a process until that ends."""
-        began = time.monotonic()
+        began, process = time.monotonic(), self._running[thread_id]
         try:
-            await self._running[thread_id].run(self._processes, thread_id)
+            await process.run(self._processes, thread_id)
         except OSError as error:
             self._report(f"no process could be started for thread {thread_id}: {error}")
         finally:
@@ -172,6 +178,7 @@ class Worker:
             with suppress(MLInternError):  # the claim ended with the connection
                 await self._store.engine.locks.disclaim(thread_id)
         self._pause(thread_id, time.monotonic() - began)
+        self._wait_longer(thread_id, was_stuck=process.was_stuck)
         with suppress(MLInternError):
             await self._leave_alone(thread_id)
         self._wanted.set()
@@ -183,6 +190,13 @@ class Worker:
             return
         pause = min(2 * self._pauses.get(thread_id, (0.1, 0.0))[0], MAX_PAUSE)
         self._pauses[thread_id] = pause, time.monotonic() + pause
+
+    def _wait_longer(self, thread_id: str, *, was_stuck: bool) -> None:
+        """Give the next process of a thread more time to open it, if this one was stuck."""
+        if was_stuck:
+            self._patience[thread_id] = min(2 * self._patience.get(thread_id, OPENING_SECONDS), MAX_OPENING)
+        else:
+            self._patience.pop(thread_id, None)
 
     async def _leave_alone(self, thread_id: str) -> None:
         """Say in the thread that its processes got nowhere, if so. The next operation that is posted begins anew."""
