@@ -39,7 +39,7 @@ class ToolResult:
     file_sources: tuple[str, ...] = ()
     """Outside sources of the files that the call wrote, if their text is not in the result."""
     images_written: tuple[str, ...] = ()
-    """Paths of images that the call wrote, for the user. The journal does not have them."""
+    """Paths of images that the call wrote, for the user."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as the journal stores it."""
@@ -52,12 +52,13 @@ class ToolResult:
             "taint": list(self.taint),
             "images": list(self.images),
             "file_reads": dict(self.file_reads),
+            "images_written": list(self.images_written),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ToolResult":
         """Restore a result from `as_json`."""
-        lists = {"taint": tuple(data.get("taint", ())), "images": tuple(data.get("images", ()))}
+        lists = {name: tuple(data.get(name, ())) for name in ("taint", "images", "images_written")}
         return cls(**{**data, **lists})
 
 

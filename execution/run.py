@@ -134,7 +134,7 @@ async def run_call(call: ToolCall, context: ToolContext, invalid: Mapping[str, A
         status=result.status,
         seconds=round(time.monotonic() - began, 3),
         artifact=result.artifact,
-        images=list(map(redact, result.images_written)),
+        images=list(result.images_written),
     )
     await after_tool(call, result, running)
     return result
@@ -252,7 +252,7 @@ async def _with_images(
     texts = [*(value for value in call.args.values() if isinstance(value, str)), result.text]
     paths = possible_images(written, texts, context.workspace)
     found = await asyncio.to_thread(new_images, paths, context.roots(), began) if paths else ()
-    return replace(result, images_written=found)
+    return replace(result, images_written=tuple(map(redact, found)))
 
 
 async def _interrupted(context: ToolContext) -> ToolResult:

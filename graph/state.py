@@ -27,6 +27,8 @@ NOTE = "note"
 """Metadata key of a message from the program."""
 STEERED = "steered"
 """Metadata key of a user message that was added to a running turn."""
+IMAGES_WRITTEN = "images_written"
+"""Metadata key of a result: the paths of the images that the call wrote, for the user."""
 IMAGE_CHARACTERS = 6_000
 """Characters counted for an image in estimates: providers count about 1,500 tokens for a large one."""
 SUMMARY = "summary_"
@@ -264,13 +266,17 @@ def as_run(text: str, decision: Mapping[str, Any]) -> str:
 
 
 def result_message(
-    call: ToolCall, message: AIMessage, text: str, *, ok: bool, images: Sequence[str] = ()
+    call: ToolCall, message: AIMessage, text: str, *, ok: bool, images: Sequence[str] = (), written: Sequence[str] = ()
 ) -> ToolMessage:
-    """Return the result of a call of `message`, with a reproducible id. Images are data URLs."""
+    """Return the result of a call of `message`, with a reproducible id.
+
+    `images` are data URLs, `written` the paths of images that the call wrote.
+    """
     return ToolMessage(
         with_images(text, images),
         tool_call_id=call["id"] or "",
         id=f"{message.id}:{call['id']}",
         name=call["name"],
         status="success" if ok else "error",
+        additional_kwargs={IMAGES_WRITTEN: list(written)} if written else {},
     )

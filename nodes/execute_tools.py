@@ -124,7 +124,8 @@ class _Batch:
         result = await self._run(call, edited, approved=bool(decision))
         self._remember(call, result)
         text = as_run(result.text, decision)
-        return [result_message(call, self.message, text, ok=result.ok, images=result.images)]
+        shown = {"images": result.images, "written": result.images_written}
+        return [result_message(call, self.message, text, ok=result.ok, **shown)]
 
     async def _run(self, call: ToolCall, edited: dict[str, Any] | None, *, approved: bool) -> ToolResult:
         state = cast(AgentState, {**self.state, "file_reads": {**self.state.get("file_reads", {}), **self._file_reads}})

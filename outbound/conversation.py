@@ -42,6 +42,8 @@ class Message:
     time: float | None = None
     seconds: float | None = None
     """Tool results only: the duration of the call."""
+    images_written: tuple[str, ...] = ()
+    """Tool results only: the paths of the images that the call wrote."""
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _result_events(call: Call, result: Message) -> Iterator[Parts]:
         "status": "done" if result.ok else "failed",
         "seconds": result.seconds or 0.0,
         "artifact": None,
-        "images": [],
+        "images": list(result.images_written),
     }
     yield "tool_output", output, result.time
 

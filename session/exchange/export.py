@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from ml_intern.graph.state import STEERED, role_of
+from ml_intern.graph.state import IMAGES_WRITTEN, STEERED, role_of
 from ml_intern.models.messages import convert
 from ml_intern.outbound.conversation import Call, Conversation, Message, RequestUsage, TurnEnding
 from ml_intern.session.turns.points import TurnPoint, turn_points
@@ -134,6 +134,7 @@ class _Plain:
             ok=message.status == "success",
             time=ended,
             seconds=None if began is None or ended is None else round(ended - began, 3),
+            images_written=tuple(message.additional_kwargs.get(IMAGES_WRITTEN, ())),
         )
 
 

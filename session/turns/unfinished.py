@@ -59,8 +59,8 @@ def closing_results(values: Mapping[str, Any], rows: "Mapping[int, JournalRow]",
         text, ok = _closing(row, why)
         text = as_run(text, decisions.get(call["id"] or "", {}) if row else {})
         result = (row.result if row else None) or {}
-        images = result.get("images") or ()
-        update["messages"].append(result_message(call, message, text, ok=ok, images=images))
+        shown = {"images": result.get("images") or (), "written": result.get("images_written") or ()}
+        update["messages"].append(result_message(call, message, text, ok=ok, **shown))
         update.update(result.get("state") or {})
         taint += [source for source in result.get("taint") or [] if source not in taint]
     return {**update, "taint": taint}

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.terminal.blocks.call import SILENT, CallBlock, finished
@@ -13,6 +14,7 @@ from ml_intern.text.visible import visible
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Message
+    from ml_intern.terminal.display.images import Images
     from ml_intern.terminal.theme import Theme
 
 SCREENS = 2
@@ -25,16 +27,23 @@ Shown = Callable[[int], list[str]]
 """Return the rows of a message at a width."""
 
 
-def replay(
-    messages: "Sequence[Message]", width: int, height: int, theme: "Theme", *, keys: bool = True
-) -> tuple[str, list[Shown]]:
-    """Return the last messages that fill some screens, and a line about those before them, "" if there are none.
+@dataclass(frozen=True)
+class Place:
+    """Where a conversation is shown: outputs that are cut name the key that shows all if it has `keys`."""
 
-    `keys`: outputs that are cut name the key that shows all.
-    """
+    theme: "Theme"
+    keys: bool = True
+    images: "Images | None" = None
+    """Shows images, where the place can."""
+    folder: str = ""
+    """The beginning of paths in the working folder."""
+
+
+def replay(messages: "Sequence[Message]", width: int, height: int, place: Place) -> tuple[str, list[Shown]]:
+    """Return the last messages that fill some screens, and a line about those before them, "" if there are none."""
     known = {call.id: call.args for message in messages for call in message.calls}
     chosen, rows = list[Shown](), 0
-    parts = [part for message in messages if (part := _part(message, known, theme, keys=keys)) is not None]
+    parts = [part for message in messages if (part := _part(message, known, place)) is not None]
     for part in reversed(parts):
         if rows >= SCREENS * height:
             break
@@ -60,16 +69,25 @@ def without_files(text: str) -> str:
     return _ADDED.split(text, maxsplit=1)[0]
 
 
-def _part(message: "Message", known: Arguments, theme: "Theme", *, keys: bool) -> Shown | None:
+def _part(message: "Message", known: Arguments, place: Place) -> Shown | None:
     if message.role == "user" and message.text.strip():
-        typed = without_files(message.text)
-        return lambda width: said_rows(typed, width, theme, MAX_USER_LINES)
+        return partial(_user_rows, message, place)
     if message.role == "assistant" and message.text.strip():
-        return lambda width: reply_rows(message.text, width, theme)
+        return lambda width: reply_rows(message.text, width, place.theme)
     if message.role == "tool" and message.name not in SILENT:
-        block = replace(_call(message, known), keys=keys)
-        return lambda width: block.rows(width, theme)
+        names = tuple(path.removeprefix(place.folder) for path in message.images_written)
+        return partial(_call_rows, message, replace(_call(message, known), keys=place.keys, images=names), place)
     return None
+
+
+def _user_rows(message: "Message", place: Place, width: int) -> list[str]:
+    rows = said_rows(without_files(message.text), width, place.theme, MAX_USER_LINES)
+    return rows + [row for url in message.images if place.images for row in place.images.of_url(url, width)]
+
+
+def _call_rows(message: "Message", block: CallBlock, place: Place, width: int) -> list[str]:
+    rows = block.rows(width, place.theme)
+    return rows + [row for path in message.images_written if place.images for row in place.images.of_file(path, width)]
 
 
 def _call(message: "Message", known: Arguments) -> CallBlock:

@@ -39,8 +39,8 @@ def judge_script(words: list[str], context: CommandContext) -> str:
     """Allow a program of the workspace given with its folder, such as ./run.sh."""
     if "/" not in words[0]:
         return f"{words[0]} can change or delete files of the workspace, or use the network"
-    if posixpath.basename(words[0]) in READ_ONLY_PROGRAMS:
-        return f"{words[0]} has the name of a system program"
+    if (name := posixpath.basename(words[0])) in READ_ONLY_PROGRAMS:
+        return f"{words[0]} is not the system's {name}, but another file with that name"
     return judge_own_file(words[0], context)
 
 

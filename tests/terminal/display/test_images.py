@@ -94,7 +94,7 @@ class Kitty(Terminal):
 
 
 @pytest.mark.parametrize("kind", [Kitty, Terminal])
-def test_a_session_shows_the_images_of_calls_and_of_messages(
+def test_a_session_shows_the_images_of_calls_and_of_messages_also_when_it_is_resumed(
     tmp_path: Path, plot: Path, kind: Callable[..., Terminal]
 ) -> None:
     (tmp_path / "script.yaml").write_text(yaml.safe_dump([bash("cp plot.png new.png"), {"text": "A curve."}]))
@@ -112,3 +112,13 @@ def test_a_session_shows_the_images_of_calls_and_of_messages(
         assert terminal.written.count(b"a=T,f=100") == (2 if kind is Kitty else 0)
     finally:
         terminal.close()
+    resumed = kind([*argv, "-c"], tmp_path, tmp_path / "home", TERM="xterm-256color")
+    try:
+        resumed.expect("image: new.png")
+        resumed.expect("A curve.")
+        resumed.prompt()
+        resumed.type(CTRL_D)
+        assert resumed.ended() == 0
+        assert resumed.written.count(b"a=T,f=100") == (2 if kind is Kitty else 0)
+    finally:
+        resumed.close()
