@@ -57,7 +57,7 @@ def started_text(row: RunRow) -> ToolResult:
     limit = f", for at most {duration(row.limit_s)}" if row.limit_s else ""
     where = f" on {row.hardware}" if row.hardware else ""
     return ToolResult(
-        f"{row.id} runs in the background{where}{limit}: {row.command}\nLog: {row.log}\n{_git_note(row)}"
+        f"{row.id} runs in the background{where}{limit}. Log: {row.log}\n{_git_note(row)}"
         "You may end your turn. You will be notified when the run ends."
     )
 

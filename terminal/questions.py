@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ml_intern.terminal.input.reader import SessionTerminal
 
 T = TypeVar("T")
+YES, NO = ("", "y", "yes"), ("n", "no")
 TRUSTED = "These settings can start programs, allow commands and send your keys to other servers."
 
 
@@ -49,8 +50,14 @@ class Questions:
         return given.strip()
 
     def yes(self, question: str) -> bool:
-        """Ask a yes/no question; an empty answer means yes."""
-        return self.ask(f"{question} [Y/n] ").lower() in ("", "y", "yes")
+        """Ask a yes/no question; an empty answer means yes. Any other text is for the input line: it asks again."""
+        text = ""
+        while (answer := self.ask(f"{question} [Y/n] ")).lower() not in YES + NO:
+            text = answer
+            self.line("neither yes nor no: it will be in the input line when the session begins", "dim")
+        if text:
+            self._loop.call_soon_threadsafe(self._console.replace, text)
+        return answer.lower() in YES
 
     def choose(self, rows: Sequence[tuple[str, str]], question: str) -> int | None:
         """Ask for a row by number until the answer is valid; return its index, or None."""

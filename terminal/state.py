@@ -15,7 +15,7 @@ from ml_intern.terminal.blocks.turn import WorkClock, summary_of
 from ml_intern.terminal.display.rows import clip, wrap
 from ml_intern.terminal.render.evidence import card_lines, is_warning
 from ml_intern.terminal.render.replay import Place, replay, said_rows
-from ml_intern.terminal.render.stream import Piece, ReplyStream
+from ml_intern.terminal.render.stream import OPEN_ROWS, Piece, ReplyStream
 from ml_intern.terminal.render.summary import (
     CallNames,
     budget_line,
@@ -199,16 +199,18 @@ class Transcript:
         return [*reversed(self._running.values())]
 
     def finished(self, width: int, room: int) -> list[str]:
-        """Return the rows that are final since the last call. `room` is the height that an open reply may have."""
+        """Return the rows that are final since the last call. `room` is the height that the live part may have."""
         blocks, self._blocks = self._blocks, []
         rows = [row for block in blocks for row in block(width)]
-        return rows + (self._stream.take(width, room) if self._stream and not self._answer_apart else [])
+        if self._stream and not self._answer_apart:
+            rows += self._stream.take(width, room - len(self._below(width, room)))
+        return rows
 
     def live(self, width: int, room: int) -> list[str]:
         """Return at most `room` rows: the open reply, running calls, the plan, and what the program does."""
         if not self.activity:
             return []
-        below = [*self._plan_rows(width, room), clip(self._doing(), width)][-room:]
+        below = self._below(width, room)[-room:]
         left = room - len(below)
         calls = self._calls(width, left)
         reply = [row for line in self._stream.open(width) for row in wrap(line, width)] if self._stream else []
@@ -216,8 +218,14 @@ class Transcript:
         above = [*self._thought(width), *reply, *calls, *retry]
         return [*(above[-left:] if left > 0 else []), *below]
 
+    def _below(self, width: int, room: int) -> list[str]:
+        """Return the rows below the reply and the calls: the plan, and what the program does."""
+        return [*self._plan_rows(width, room), clip(self._doing(), width)] if self.activity else []
+
     def _plan_rows(self, width: int, room: int) -> list[str]:
-        """Return the plan: one row where the last lines of a call need the others."""
+        """Return the plan: one row where the last lines of a call need the others, none where a reply needs all."""
+        if self._stream and room < OPEN_ROWS + 2:
+            return []
         rows = plan_rows(self._plan, width - 2, self.paint, limit=MAX_PLAN)
         needed = len(rows) + CALL_ROWS + 1 if self._running else MIN_PLAN_ROOM
         if self._plan_folded or room < needed:

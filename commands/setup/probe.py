@@ -137,7 +137,7 @@ class Probe:
         used = await self.store.ledger.total("probe")
         cost = spent(used.cost_usd, used.unpriced_requests)
         requests = plural(used.requests, "request")
-        return f"{cost}: {requests}, {used.input_tokens:,} tokens in, {used.output_tokens:,} out"
+        return f"{cost}: {requests}, {plural(used.input_tokens, 'token')} in, {used.output_tokens:,} out"
 
 
 async def probe(loaded: Loaded, options: Options, found: dict[str, str]) -> MLInternError | None:

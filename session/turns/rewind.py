@@ -126,7 +126,7 @@ class Rewind:
 
     async def _stays(self, undone: Undone) -> list[str]:
         await refresh(self.services.store, self.turns.thread_id)
-        running = [run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
+        running = [run.name or run.command for run in await self.services.store.runs.unfinished(self.turns.thread_id)]
         notes = [f"not undone: runs in progress, which may still change files ({_named(running)})"] if running else []
         return [*irreversible_effects(undone, self.services), *notes]
 

@@ -39,6 +39,8 @@ _REJECTED = ("rejected", "refused", "interrupted")
 """Statuses of calls that did not run, or not to their end, for a reason outside the call."""
 _ENDING = re.compile(r"^\[(exit code |killed by |timed out|stopped).*\]$")
 REJECTION = "Not run: the user rejected it."
+SCHEMA = "\nexpected: {"
+"""What follows in the text of a call with invalid arguments is for the model."""
 NO_OUTPUT = "(no output)"
 _EDITS = ("write", "edit", "notebook")
 SILENT = ("plan",)
@@ -153,7 +155,9 @@ def finished(name: str, args: Mapping[str, Any], data: Mapping[str, Any]) -> Cal
     status, ok, text = str(data["status"]), bool(data["ok"]), str(data["text"])
     block = CallBlock(name, args, "done" if ok else "failed", data["seconds"])
     if not ok and status in _REJECTED:
-        return replace(block, state="rejected", ending=_reason(text, status))
+        return replace(block, state="rejected", seconds=data["seconds"] or None, ending=_reason(text, status))
+    if status == "invalid":
+        text = text.partition(SCHEMA)[0]
     if ok and name in _EDITS:
         return _edited(block, text)
     if ok and name in SILENT:

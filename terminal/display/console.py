@@ -71,7 +71,9 @@ class Console:
         output: "Output | None" = None,
     ) -> None:
         self.transcript = transcript
-        self.status: Callable[[int, Theme], str] = lambda _, theme: theme.paint("dim", "starting")
+        self.status: Callable[[int, Theme], str] = lambda _, theme: theme.paint(
+            "dim", "setting up" if self.asking else "starting"
+        )
         self.waiting: Callable[[], list[str]] = list
         self.resting: Callable[[], bool] = lambda: True
         self._theme = "auto"
@@ -322,13 +324,18 @@ class Console:
             return
         size, finished = self._size(), list[str]()
         if self._due:
-            room = max(size.height // 2 - 2, 2)
-            finished = self.transcript.finished(size.width, room)
+            finished = self.transcript.finished(size.width, self._transcript_room(size))
             self._due = False
             self._live_room = None
         self.editor.buffer.load_history_if_not_yet_loaded()
         rows, cursor = self._composed(size)
         self.frame.draw(rows, cursor, finished)
+
+    def _transcript_room(self, size: Size) -> int:
+        """Return the rows that the live part of the transcript may have beside what is typed and waits."""
+        limit = max(size.height // 2, 3)
+        typed, _, menu = self._input(size.width, max(limit // 2, 1))
+        return max(limit - len(typed) - len(menu) - len(self._waiting(size.width)) - 1, 0)
 
     def _composed(self, size: Size) -> tuple[list[str], CursorPlace]:
         """Return the live part, at most half of the screen: transcript, waiting lines, input, menu, status."""

@@ -13,7 +13,7 @@ from ml_intern.text.visible import visible
 if TYPE_CHECKING:
     from ml_intern.terminal.input.reader import SessionTerminal
 
-PAGER = "less -R"
+PAGER = "less -R '-P?e(end) .q goes back, / searches'"
 
 
 async def show_in_pager(console: "SessionTerminal", text: str) -> None:

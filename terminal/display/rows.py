@@ -46,11 +46,11 @@ def wrap(row: str, width: int) -> list[str]:
 
 
 def skip(rows: list[str], count: int) -> list[str]:
-    """Return what follows the first `count` characters of the rows, spaces not counted."""
+    """Return what follows the first `count` characters of the rows, spaces not counted. A row keeps its indent."""
     for number, row in enumerate(rows):
         inked = ink(row)
         if count < inked:
-            return [_after(row, count), *rows[number + 1 :]] if count else rows[number:]
+            return [_indent(row) + _after(row, count), *rows[number + 1 :]] if count else rows[number:]
         count -= inked
     return []
 
@@ -58,6 +58,11 @@ def skip(rows: list[str], count: int) -> list[str]:
 def ink(row: str) -> int:
     """Return the number of characters of a row, spaces not counted."""
     return sum(not char.isspace() for char in plain(row))
+
+
+def _indent(row: str) -> str:
+    text = plain(row)
+    return text[: len(text) - len(text.lstrip())]
 
 
 def _after(row: str, count: int) -> str:

@@ -1,7 +1,8 @@
 """Streamed Markdown, cut into rows that are final and rows that may still change.
 
 A block ends at an empty line outside fenced code. The rows of a long paragraph or bullet list are final before it ends,
-except the last ones; those of a table or a numbered list are not, because later rows change the width of earlier ones.
+except the last ones; those of a table or a numbered list are not, because later rows change the width of earlier ones,
+nor are those of a quote, whose bars are not part of its text.
 Each line of fenced code is final when it ends.
 """
 
@@ -13,7 +14,7 @@ from typing import Literal
 from ml_intern.terminal.display.rows import ink, skip
 
 FENCES = ("```", "~~~")
-CHANGING = re.compile(r"\s*(\||\d+[.)]\s)")
+CHANGING = re.compile(r"\s*(\||>|\d+[.)]\s)")
 OPEN_ROWS = 4
 """The last rows of an unfinished block, which may still change."""
 

@@ -31,6 +31,8 @@ def one_line(text: str, width: int = LINE) -> str:
 def call_summary(name: str, args: Mapping[str, Any], width: int = LINE) -> str:
     """Summarise a call: the tool, its operation and its key argument."""
     key = next((str(args[key]) for key in KEY_ARGUMENTS if args.get(key)), "")
+    if args.get("command") and args.get("name"):
+        key = f"{args['name']}: {key}"
     if not key and isinstance(args.get("steps"), list):
         key = plural(len(args["steps"]), "step")
     operation = args.get("operation", "")

@@ -14,6 +14,8 @@ T = TypeVar("T")
 MIN_PREVIEW = 3
 PAGE = 10
 FILTER, KEYS = "type to filter", ", Enter chooses, Esc closes"
+PARTS = "  "
+"""Between the parts of the details of an item."""
 LISTED = 30
 """Items that plain mode lists."""
 MIN_FUZZY = 4
@@ -23,7 +25,7 @@ _MOVES = {**STEPS, "pageup": -PAGE, "pagedown": PAGE}
 
 @dataclass(frozen=True)
 class Item(Generic[T]):
-    """One item: its text, and details that are shown dimmed after it."""
+    """One item: its text, and details that are shown dimmed after it, in parts."""
 
     value: T
     text: str
@@ -130,7 +132,7 @@ class PickerView(Generic[T]):
         item, chosen = self.items[self._found[place]], place == self._place
         pointer = f"{theme.glyph('pointer') if chosen else ' '} "
         text = cut(one_row(item.text), width - 2)
-        about = cut(one_row(item.about), max(width - 4 - cells(text), 0), "")
+        about = _fitting(item.about, width - 4 - cells(text))
         spans = [Span(pointer, "accent"), Span(text, "selected" if chosen else "plain")]
         return paint([*spans, *([Span(f"  {about}", "dim")] if about else [])], theme)
 
@@ -140,6 +142,14 @@ class PickerView(Generic[T]):
             return []
         shown = [f"{theme.glyph('bar')} {cut(clean(line), width - 2)}" for line in lines[: height - 1]]
         return ["", *(theme.paint("dim", line) for line in shown)]
+
+
+def _fitting(about: str, room: int) -> str:
+    """Return the first parts, which two spaces separate, that fit as a whole."""
+    parts = [one_row(part) for part in about.split(PARTS)]
+    while parts and cells(PARTS.join(parts)) > room:
+        parts.pop()
+    return PARTS.join(parts)
 
 
 def rank(query: str, texts: Sequence[str]) -> list[int]:

@@ -130,8 +130,13 @@ def test_a_running_server_is_found_and_becomes_the_model_of_later_starts(
     terminal.expect("make it the default model")
     terminal.enter("")
     terminal.expect("asked only once")
+    terminal.enter("fit a model")
+    terminal.expect("neither yes nor no")
+    terminal.expect("asked only once")
     terminal.enter("n")
     assert "ollama/qwen3" in terminal.prompt()
+    terminal.shows("> fit a model")
+    terminal.type(CTRL_C)
     leave(terminal)
     assert json.loads(settings.read_text()) == {"max_iterations": 7, "model_name": "ollama/qwen3"}
     again = start(OLLAMA_BASE_URL=server.url)

@@ -8,7 +8,9 @@ from ml_intern.terminal.blocks.width import cells
 from ml_intern.terminal.display.rows import plain, skip, wrap
 from ml_intern.terminal.render.markdown import markdown_rows
 from ml_intern.terminal.render.stream import Piece, ReplyStream, reply_rows
+from ml_intern.terminal.state import Transcript
 from ml_intern.terminal.theme import Theme
+from tests.terminal.events import event
 
 TEXT = "# Title\n\nSome *text*\nmore\n\n\n```python\na = 1\n\n\nb = 2\n```\n\n- one\n- two\n\nend"
 
@@ -73,6 +75,31 @@ def test_a_new_width_goes_on_where_the_rows_ended() -> None:
     stream.end()
     rows += stream.take(33, 5)
     assert " ".join(rows).split() == words
+
+
+@pytest.mark.parametrize("mark", ["- ", "> "])
+def test_a_new_width_keeps_the_words_and_the_indent_of_a_list_and_of_a_quote(mark: str) -> None:
+    words = [f"word{number}" for number in range(60)]
+    stream = ReplyStream(render)
+    stream.feed(mark + " ".join(words))
+    rows = stream.take(30, 5)
+    stream.end()
+    later = stream.take(50, 5)
+    assert [word for word in " ".join(rows + later).split() if word.startswith("word")] == words
+    assert {row[:2] for row in later[1:]} == {later[0][:2] if rows else "│ "}
+
+
+@pytest.mark.parametrize("room", [5, 8, 12, 30])
+def test_no_row_of_a_reply_is_hidden_between_the_scrollback_and_the_live_part(room: int) -> None:
+    screen, words, rows = Transcript(), [f"word{number}" for number in range(200)], list[str]()
+    steps = [{"text": name, "status": "pending"} for name in ("read", "train", "report")]
+    for one in (event("processing", turn=1, text="go", id="u"), event("plan_update", steps=steps)):
+        screen.show(one)
+    for place, word in enumerate(words):
+        screen.show(event("assistant_chunk", kind="text", text=f"{word} "))
+        rows += screen.finished(40, room)
+        live = " ".join([*rows, *screen.live(39, room)]).split()
+        assert [one for one in live if one.startswith("word")] == words[: place + 1]
 
 
 def test_a_code_line_is_whole_however_long() -> None:
