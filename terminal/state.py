@@ -300,6 +300,8 @@ class Transcript:
             self._add_reply(stream)
 
     def _message(self, data: dict[str, Any]) -> None:
+        if self.activity:
+            self._now("thinking")
         if self._verbose and data["reasoning"]:
             self.line(data["reasoning"].strip(), "dim")
         is_answer = not data["tool_calls"]

@@ -93,6 +93,7 @@ class Editor:
             history=self.history,
             completer=ThreadedCompleter(DynamicCompleter(lambda: self.completer)),
             complete_while_typing=True,
+            enable_history_search=True,
             multiline=True,
         )
         self.draft = UnsentText(self._unsent)
@@ -246,7 +247,16 @@ class Editor:
         elif not self.buffer.text and (text := self._actions.take_back()) is not None:
             self.fill(text)
         else:
+            self._earlier()
+
+    def _earlier(self) -> None:
+        """Show the message before that differs and begins with what was typed. Down returns to the typed text."""
+        typed, place = self.buffer.text, -1
+        while self.buffer.text == typed and place != self.buffer.working_index:
+            place = self.buffer.working_index
             self.buffer.history_backward()
+        if self.buffer.text == typed and typed:
+            self._hint("no earlier message begins with this; Ctrl-R lists all")
 
     def _down(self) -> None:
         self.buffer.auto_down()

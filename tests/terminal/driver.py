@@ -26,6 +26,8 @@ CONTROL = re.compile(r"\x1b\[[\d;?<>=]*[A-Za-z]|\x1b[()][0-9A-B]|\x1b[=>78]|\x1b
 PRIVATE = re.compile(rb"\x1b\[[<>=?][\d;]*u|\x1b_G[^\x1b]*\x1b\\")
 """Sequences of kitty's protocols, which pyte would show."""
 ROWS, COLUMNS = 50, 120
+HAS_KEYS, HAS_GRAPHICS, ATTRIBUTES = "\x1b[?0u", "\x1b_Gi=1;OK\x1b\\", "\x1b[?62;22c"
+"""Answers of a terminal with kitty's protocols."""
 
 
 def set_size(terminal: int, columns: int, rows: int) -> None:
@@ -144,3 +146,18 @@ class Terminal:
         self.process.wait()
         if self._main >= 0:
             os.close(self._main)
+
+
+class Kitty(Terminal):
+    """A terminal that answers as kitty does."""
+
+    def _read(self) -> bool:
+        asked = len(self.written)
+        there = super()._read()
+        new = self.written[asked:]
+        if b"\x1b[?u" in new:
+            self.type(HAS_KEYS)
+        if b"a=q" in new:
+            self.type(HAS_GRAPHICS)
+        self.type(ATTRIBUTES * new.count(b"\x1b[c"))
+        return there

@@ -11,6 +11,7 @@ from tests.terminal.events import event
 from tests.terminal.keyboard import NoActions, keyboard
 
 PASTE = "\x1b[200~{}\x1b[201~"
+UP, DOWN = "\x1b[A", "\x1b[B"
 
 
 async def test_tab_expands_the_token_of_a_paste_at_the_cursor() -> None:
@@ -102,3 +103,18 @@ async def test_a_second_ctrl_c_quits_only_while_the_warning_holds(monkeypatch: p
         monkeypatch.setattr(typed.actions, "leave", lambda: left.append(True))
         await typed.type("\x03", "\x03")
         await typed.until(lambda: bool(left))
+
+
+async def test_up_recalls_messages_that_begin_with_the_typed_text_and_down_returns_to_it() -> None:
+    async with keyboard() as typed:
+        typed.console.history.open(None)
+        for message in ("train with lr 0.1", "show the log", "train with lr 0.2", "train"):
+            await typed.type(message, "\r")
+        await typed.type("train", UP)
+        await typed.shows("> train with lr 0.2")
+        await typed.type(UP)
+        await typed.shows("> train with lr 0.1")
+        await typed.type(UP)
+        await typed.shows("no earlier message begins with this")
+        await typed.type(DOWN, DOWN, DOWN, "!")
+        await typed.shows("> train!")

@@ -1,9 +1,17 @@
 """Keys of the kitty keyboard protocol: asked for, turned on where the terminal has it, and read as other keys are."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ml_intern.terminal.input.kitty import OFF, ON, KittyReader, as_others_send
+from tests.terminal.conftest import bash
+from tests.terminal.driver import Kitty
 from tests.terminal.keyboard import keyboard
+
+SHIFT_ENTER, ESC, CTRL_C, CTRL_S = "\x1b[13;2u", "\x1b[27u", "\x1b[99;5u", "\x1b[115;5u"
+SHIFT_TAB = "\x1b[9;2u"
 
 
 @pytest.mark.parametrize(
@@ -51,3 +59,27 @@ async def test_alt_moves_by_a_word_and_is_not_esc(keys: str) -> None:
     async with keyboard() as typed:
         await typed.type("\x1b[?0u", f"one two{keys}, ")
         await typed.shows("> one , two")
+
+
+def test_a_session_understands_the_keys_of_the_protocol(tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text(yaml.safe_dump([bash("sleep 100"), {"text": "No more."}]))
+    argv = ["--no-sandbox", "-m", f"scripted:{script}"]
+    terminal = Kitty(argv, tmp_path, tmp_path / "home")
+    try:
+        terminal.prompt()
+        for mode in ("accept-edits", "auto"):
+            terminal.type(SHIFT_TAB)
+            terminal.shows(mode)
+        terminal.type(f"one{SHIFT_ENTER}two")
+        terminal.shows("  two")
+        terminal.type("\r")
+        terminal.expect("running")
+        terminal.type(f"three{CTRL_S}")
+        terminal.shows("before the next model call: three")
+        terminal.type(ESC)
+        terminal.shows("queue paused")
+        terminal.type(f"{CTRL_C}{CTRL_C}")
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()

@@ -9,13 +9,12 @@ import pytest
 import yaml
 
 from tests.terminal.conftest import bash
-from tests.terminal.driver import CTRL_D, Terminal
+from tests.terminal.driver import CTRL_D, HAS_GRAPHICS, HAS_KEYS, Kitty, Terminal
 from tests.terminal.events import event
 from tests.terminal.keyboard import Keyboard, keyboard
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 300, 100) + b"\x08\x02\x00\x00\x00" + b"x" * 9_000
 IMAGE = re.compile(r"\x1b_G[^\x1b]*\x1b\\|\x1b\]1337;[^\x07]*\x07")
-HAS_KEYS, HAS_GRAPHICS, ATTRIBUTES = "\x1b[?0u", "\x1b_Gi=1;OK\x1b\\", "\x1b[?62;22c"
 
 
 @pytest.fixture
@@ -76,21 +75,6 @@ async def test_no_image_is_sent_if_the_setting_is_off(plot: Path) -> None:
         await typed.type(HAS_KEYS, HAS_GRAPHICS)
         typed.console.images.enabled = False
         assert await rows_of_a_call(typed, plot) == ["image: plot.png"]
-
-
-class Kitty(Terminal):
-    """A terminal that answers as kitty does."""
-
-    def _read(self) -> bool:
-        asked = len(self.written)
-        there = super()._read()
-        new = self.written[asked:]
-        if b"\x1b[?u" in new:
-            self.type(HAS_KEYS)
-        if b"a=q" in new:
-            self.type(HAS_GRAPHICS)
-        self.type(ATTRIBUTES * new.count(b"\x1b[c"))
-        return there
 
 
 @pytest.mark.parametrize("kind", [Kitty, Terminal])
