@@ -14,7 +14,7 @@ from ml_intern.terminal.blocks.running_call import RunningCall
 from ml_intern.terminal.blocks.turn import WorkClock, summary_of
 from ml_intern.terminal.display.rows import clip, wrap
 from ml_intern.terminal.render.evidence import card_lines, is_warning
-from ml_intern.terminal.render.replay import Place, replay, said_rows
+from ml_intern.terminal.render.replay import ReplayPlace, replay, said_rows
 from ml_intern.terminal.render.stream import OPEN_ROWS, Piece, ReplyStream
 from ml_intern.terminal.render.summary import (
     CallNames,
@@ -165,7 +165,7 @@ class Transcript:
         for message in messages:
             for call in message.calls:
                 self._names.note(call.id, call.args)
-        place = Place(self.paint, self._has_keys, self.images, self._folder)
+        place = ReplayPlace(self.paint, self._has_keys, self.images, self._folder)
         left_out, parts = replay(messages, width, height, place)
         if left_out:
             self.line(left_out, "dim")

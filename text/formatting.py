@@ -47,14 +47,16 @@ def day(when: datetime | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds as 4.2 s, 3 min 20 s or 2 h 5 min."""
+    """Format seconds as 4.2 s, 3 min 20 s, 5 min or 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def plural(number: int, noun: str) -> str:

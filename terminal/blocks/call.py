@@ -40,7 +40,7 @@ _REJECTED = ("rejected", "refused", "interrupted")
 _ENDING = re.compile(r"^\[(exit code |killed by |timed out|stopped).*\]$")
 REJECTION = "Not run: the user rejected it."
 SCHEMA = "\nexpected: {"
-"""What follows in the text of a call with invalid arguments is for the model."""
+"""The beginning of the part for the model in the text of a call with invalid arguments."""
 NO_OUTPUT = "(no output)"
 _EDITS = ("write", "edit", "notebook")
 SILENT = ("plan",)

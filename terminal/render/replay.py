@@ -28,7 +28,7 @@ Shown = Callable[[int], list[str]]
 
 
 @dataclass(frozen=True)
-class Place:
+class ReplayPlace:
     """Where a conversation is shown: outputs that are cut name the key that shows all if it has `keys`."""
 
     theme: "Theme"
@@ -39,11 +39,10 @@ class Place:
     """The beginning of paths in the working folder."""
 
 
-def replay(messages: "Sequence[Message]", width: int, height: int, place: Place) -> tuple[str, list[Shown]]:
+def replay(messages: "Sequence[Message]", width: int, height: int, place: ReplayPlace) -> tuple[str, list[Shown]]:
     """Return the last messages that fill some screens, and a line about those before them, "" if there are none."""
-    known = {call.id: call.args for message in messages for call in message.calls}
     chosen, rows = list[Shown](), 0
-    parts = [part for message in messages if (part := _part(message, known, place)) is not None]
+    parts = _parts(messages, place)
     for part in reversed(parts):
         if rows >= SCREENS * height:
             break
@@ -69,7 +68,22 @@ def without_files(text: str) -> str:
     return _ADDED.split(text, maxsplit=1)[0]
 
 
-def _part(message: "Message", known: Arguments, place: Place) -> Shown | None:
+def _parts(messages: "Sequence[Message]", place: ReplayPlace) -> list[Shown]:
+    """Return what is shown of each message. An empty row is between two replies."""
+    known = {call.id: call.args for message in messages for call in message.calls}
+    parts, before = list[Shown](), ""
+    for message in messages:
+        if (part := _part(message, known, place)) is not None:
+            parts.append(_after_gap(part) if before == message.role == "assistant" else part)
+            before = message.role
+    return parts
+
+
+def _after_gap(part: Shown) -> Shown:
+    return lambda width: ["", *part(width)]
+
+
+def _part(message: "Message", known: Arguments, place: ReplayPlace) -> Shown | None:
     if message.role == "user" and message.text.strip():
         return partial(_user_rows, message, place)
     if message.role == "assistant" and message.text.strip():
@@ -80,12 +94,12 @@ def _part(message: "Message", known: Arguments, place: Place) -> Shown | None:
     return None
 
 
-def _user_rows(message: "Message", place: Place, width: int) -> list[str]:
+def _user_rows(message: "Message", place: ReplayPlace, width: int) -> list[str]:
     rows = said_rows(without_files(message.text), width, place.theme, MAX_USER_LINES)
     return rows + [row for url in message.images if place.images for row in place.images.of_url(url, width)]
 
 
-def _call_rows(message: "Message", block: CallBlock, place: Place, width: int) -> list[str]:
+def _call_rows(message: "Message", block: CallBlock, place: ReplayPlace, width: int) -> list[str]:
     rows = block.rows(width, place.theme)
     return rows + [row for path in message.images_written if place.images for row in place.images.of_file(path, width)]
 

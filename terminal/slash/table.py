@@ -153,6 +153,8 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
 
 LEAVING = ("exit", "quit")
 """Words that leave as a message of their own, without the slash."""
+ALIKE = 0.75
+"""The similarity from which a command is suggested in place of an unknown one."""
 
 BY_NAME: dict[str, SlashCommand] = {name: command for command in SLASH_COMMANDS for name in command.names}
 
@@ -179,7 +181,7 @@ def nearest(name: str) -> str:
     """Return the command with the most similar name, or ""."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(name.lower(), BY_NAME, n=1)), "")
+    return next(iter(get_close_matches(name.lower(), BY_NAME, n=1, cutoff=ALIKE)), "")
 
 
 def help_lines(width: int = 1_000) -> list[str]:

@@ -65,7 +65,7 @@ class RewindView:
     def __init__(self, turns: Sequence[RewindTurn], now: float) -> None:
         self.turns = tuple(turns)
         items = [Item(turn, _title(turn), _about(turn, now)) for turn in turns]
-        self.picker = PickerView("Return to before which turn?", items, max(len(items) - 1, 0))
+        self.picker = PickerView("Go back to before which turn?", items, max(len(items) - 1, 0))
         self._effects: dict[RewindTurn, Effect] = {}
         self._scope: ChoiceView[Restored] | None = None
         self._wanted: RewindTurn | None = None

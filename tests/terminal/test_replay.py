@@ -45,6 +45,12 @@ def test_files_that_a_mention_added_are_not_shown() -> None:
     assert screen.finished(80, 1) == ["", "> see @a.txt"]
 
 
+def test_an_empty_row_is_between_two_replies() -> None:
+    screen = Transcript()
+    screen.replay([Message("assistant", "one"), Message("note", "a note"), Message("assistant", "two")], 80, 24)
+    assert screen.finished(80, 1) == ["one", "", "two"]
+
+
 def test_a_long_message_of_the_user_is_cut_and_says_so() -> None:
     screen = Transcript()
     screen.replay([Message("user", "\n".join(f"line {number}" for number in range(100)))], 80, 24)

@@ -39,7 +39,15 @@ def test_a_long_line_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.04, "0.0 s"), (9.96, "10.0 s"), (59, "59 s"), (61, "1 min 1 s"), (3599.7, "1 h 0 min"), (7322, "2 h 2 min")],
+    [
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3599.7, "1 h"),
+        (300, "5 min"),
+        (7322, "2 h 2 min"),
+    ],
 )
 def test_times_are_said_as_people_do(seconds: float, said: str) -> None:
     assert duration(seconds) == said
