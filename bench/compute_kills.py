@@ -3,8 +3,9 @@
     python -m bench.compute_kills --folder FOLDER --kind ssh|slurm|ray [--kills 100] [--address URL]
 
 Each thread starts a run, waits for it and copies its output, and is killed up to three times on the way. No run may
-start twice, get lost, or exist on the other side without being listed. A line of trials.jsonl in the folder is one
+start twice, get lost, or exist on the other side without being listed. A line of trials_KIND.jsonl in the folder is one
 thread; the next run counts on from there. ssh and Slurm are started on loopback; `--address` is a running Ray cluster.
+bench/compute_kills.json has the figures of the last run of each kind.
 """
 
 import argparse
@@ -33,6 +34,8 @@ MAX_STARTS: Final = 10
 MAX_SECONDS: Final = 180.0
 LONGEST_S: Final = {"ssh": 12.0, "slurm": 14.0, "ray": 20.0}
 """The longest time between a start and its kill. Starting takes about 1.5 s."""
+
+REPORT: Final = Path(__file__).with_suffix(".json")
 
 Trial = dict[str, Any]
 
@@ -142,10 +145,21 @@ def soak(folder: Path, kind: str, wanted: int, target: Mapping[str, Any]) -> int
         with record.open("a") as file:
             file.write(json.dumps(trials[-1]) + "\n")
         print(json.dumps(trials[-1]), flush=True)
-    broken = [one for one in trials if one["broken"]]
-    kills = sum(len(one["kills"]) for one in trials)
-    print(json.dumps({"kind": kind, "kills": kills, "runs": len(trials), "broken": broken, "load": os.getloadavg()}))
-    return 1 if broken else 0
+    report(kind, trials)
+    return 1 if any(one["broken"] for one in trials) else 0
+
+
+def report(kind: str, trials: list[Trial]) -> None:
+    """Print the figures of a kind, and replace them in the report."""
+    figures = {
+        "kills": sum(len(one["kills"]) for one in trials),
+        "runs": len(trials),
+        "broken": [one for one in trials if one["broken"]],
+        "load": round(os.getloadavg()[0], 1),
+    }
+    known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    REPORT.write_text(json.dumps({**known, kind: figures}, indent=2) + "\n")
+    print(json.dumps({"kind": kind, **figures}))
 
 
 def main() -> int:
