@@ -20,6 +20,8 @@ _MAX_LINE = 4_000
 _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
 _PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
+_VALUE = re.compile(r"[=:\s'\"][-+]?(?:\.?\d|nan|inf)", re.IGNORECASE)
+"""What every line with a metric contains. Logs may have millions of lines without one."""
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _WORDS = re.compile(
     r"loss|acc|f1|bleu|rouge|perplexity|ppl|auc|mae|mse|reward|(?:^|_)lr$|learning_rate|grad_norm|precision|recall|"
@@ -34,6 +36,8 @@ def metrics_of(line: str, named: Collection[str] = ()) -> dict[str, float]:
     A line contains a JSON object, a Python dict as printed by trainers, or pairs: `loss=0.5`, `loss: 0.5`, `loss 0.5`.
     """
     text = line[:_MAX_LINE]
+    if _VALUE.search(text) is None:
+        return {}
     found = _of_object(text) or _of_pairs(text, named)
     return found if any(_WORDS.search(name) or name in named for name in found) else {}
 

@@ -124,6 +124,11 @@ class Conditions:
         """Return the names of the metrics that conditions mention."""
         return {one.name for one in self._open.values() if isinstance(one, MetricIs)}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a condition is not met yet."""
+        return bool(self._open)
+
     def check(self, seen: Seen, now: float) -> None:
         """Add a notice for each condition that is met for the first time."""
         for text, condition in list(self._open.items()):

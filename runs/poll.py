@@ -136,7 +136,8 @@ def _read_on(row: RunRow, folder: Path, *, state: str) -> NewOutput:
     for line in lines(Path(row.log), row.log_offset, ended=state not in OPEN):
         offset = line.end
         numbers = metrics_of(line.text, conditions.metrics)
-        conditions.check(Seen(redact(line.text), numbers), now)
+        if conditions.is_open:
+            conditions.check(Seen(redact(line.text), numbers), now)
         found.update(numbers)
     tracked = last_tracked(folder)
     conditions.check(Seen(metrics=tracked), now)

@@ -11,6 +11,8 @@ _HIDDEN = (
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff"
 )
 # U+FE0E and U+FE0F select an emoji's presentation; a single one stays unescaped after a non-ASCII character.
+_HIDDEN_IN_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+"""The same for text in ASCII, as most logs are; it is several times as fast."""
 _HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]|(?<![\u00a1-\ufdff\U0001f000-\U0001faff])[\ufe0e\ufe0f]")
 
 
@@ -26,7 +28,7 @@ def visible(text: str) -> str:
 
     Idempotent and linear in the length of the text.
     """
-    return _HIDDEN_CHARACTER.sub(_escaped, text)
+    return (_HIDDEN_IN_ASCII if text.isascii() else _HIDDEN_CHARACTER).sub(_escaped, text)
 
 
 CONTROLS = (

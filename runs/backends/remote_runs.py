@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,7 @@ class OwnMachines:
         offset = await asyncio.to_thread(append_output, log, b"") - base
         while status is not None and offset < status["log"]:
             answer = await self._asked(known, "log", offset=offset)
-            if not (text := base64.b64decode(answer["text"])):
+            if not (text := _unpacked(answer["text"])):
                 return
             offset = await asyncio.to_thread(append_output, log, text, base + offset) - base
 
@@ -217,6 +218,10 @@ async def _deliver(far_side: FarSide, tree: DeliveredFolder, script: Mapping[str
     if absent:
         files = [[digest, sizes[digest]] for digest in absent]
         await far_side.call("receive", {"files": files}, [parts[digest] for digest in absent])
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text)) if text else b""
 
 
 def read_target(folder: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The far side packed into one file, which is copied to a machine once per version."""
+"""The far side packed into one file, which is copied to a machine once per version and unpacked there."""
 
 import base64
 import hashlib
@@ -14,12 +14,14 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)
 _LOAD = """import os,sys
 p=os.path.join(os.path.expanduser({root!r}),"far",{name!r})
 if {operation!r}=="install":
+    import io,shutil,zipfile
     os.umask(0o077)
-    os.makedirs(os.path.dirname(p),exist_ok=True)
     t="%s.%d"%(p,os.getpid())
-    with open(t,"wb") as f:
-        f.write(sys.stdin.buffer.read())
-    os.replace(t,p)
+    zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())).extractall(t)
+    try:
+        os.rename(t,p)
+    except OSError:
+        shutil.rmtree(t)
     print("\\n{mark}"+'{{"installed":true}}')
 elif os.path.exists(p):
     sys.path.insert(0,p)
@@ -28,6 +30,7 @@ elif os.path.exists(p):
 else:
     print("\\n{mark}"+'{{"absent":true}}')
 """
+"""A folder, unlike an archive, lets Python save what it has compiled."""
 
 
 @cache
@@ -55,8 +58,11 @@ def _files() -> dict[str, str]:
 
 
 def loader(root: str, operation: str) -> str:
-    """Return a command line that performs an operation there, without a character that a shell would interpret."""
-    name = f"{hashlib.sha256(far_side_file()).hexdigest()[:16]}.pyz"
+    """Return a command line that performs an operation there, without a character that a shell would interpret.
+
+    -S saves the search for installed packages, which takes longer than the operation.
+    """
+    name = f"{hashlib.sha256(far_side_file()).hexdigest()[:16]}"
     code = _LOAD.format(root=root, name=name, operation=operation, mark=MARK)
     packed = base64.b64encode(code.encode()).decode()
-    return f"python3 -c \"import base64;exec(base64.b64decode('{packed}'))\""
+    return f"python3 -S -c \"import base64;exec(base64.b64decode('{packed}'))\""

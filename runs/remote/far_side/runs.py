@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ml_intern.runs.remote.far_side.slurm import cancel_job, queue_state, submit
 from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECONDS, USAGE, detach, end_marked
 
 START_SECONDS = 30.0
-LOG_BYTES = 1 << 21
+LOG_BYTES = 1 << 22
 RESTARTED, KILLED = "the machine restarted", "its supervisor was killed"
 
 
@@ -77,13 +78,13 @@ def states(root: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def log(root: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of a log as base64."""
+    """Return a part of a log, compressed, as base64."""
     path = run_folder(root, order["id"]) / "log.txt"
     if not path.exists():
         return {"text": ""}
     with path.open("rb") as file:
         file.seek(order["offset"])
-        return {"text": base64.b64encode(file.read(LOG_BYTES)).decode()}
+        return {"text": base64.b64encode(zlib.compress(file.read(LOG_BYTES), 1)).decode()}
 
 
 def usage(root: Path, order: dict[str, Any]) -> dict[str, Any]:
