@@ -21,7 +21,7 @@ _NAME = r"[A-Za-z_][\w./@-]{0,60}"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
 _PAIR = re.compile(rf"(?<![\w./])({_NAME})(?:\s*[=:]\s*|\s+)({_NUMBER})(?![\w.])", re.IGNORECASE)
 _VALUE = re.compile(r"[=:\s'\"][-+]?(?:\.?\d|nan|inf)", re.IGNORECASE)
-"""What every line with a metric contains. Logs may have millions of lines without one."""
+"""A part of every line with a metric. Logs may have millions of lines without one."""
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _WORDS = re.compile(
     r"loss|acc|f1|bleu|rouge|perplexity|ppl|auc|mae|mse|reward|(?:^|_)lr$|learning_rate|grad_norm|precision|recall|"
