@@ -12,7 +12,7 @@ from ml_intern.evidence.checks.data import data_findings
 from ml_intern.evidence.checks.files import artifact_findings, file_claims, upload_claims
 from ml_intern.evidence.checks.hints import without_hints
 from ml_intern.evidence.checks.inputs import input_findings
-from ml_intern.evidence.checks.lineage import lineage_findings
+from ml_intern.evidence.checks.lineage import latest_lineage, lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.checks.patched import patched_findings
 from ml_intern.evidence.checks.prose.conclusions import conclusion_findings
@@ -60,6 +60,11 @@ class Case:
         return [one for one in self.seen.programs if one.name in sources]
 
     @cached_property
+    def behind(self) -> list[Execution]:
+        """Return the used executions and those that wrote what these read, such as a training, by their start."""
+        return sorted((run for run in latest_lineage(self.used, self.seen) if run.ran), key=lambda run: run.began)
+
+    @cached_property
     def reports(self) -> bool:
         """Whether the answer reports a result."""
         return bool(self.number_claims) or names_metric(self.answer)
@@ -96,8 +101,8 @@ class AnswerCheck:
 
 CHECKS: Final = (
     AnswerCheck("numbers", "quick", lambda case: case.number_claims),
-    AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.used, case.numbers.printed)),
-    AnswerCheck("amounts", "quick", lambda case: amount_claims(case.answer, case.seen, case.used)),
+    AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.behind, case.numbers.printed)),
+    AnswerCheck("amounts", "quick", lambda case: amount_claims(case.answer, case.seen, case.behind)),
     AnswerCheck("files", "quick", lambda case: file_claims(case.answer, case.seen)),
     AnswerCheck("uploads", "quick", lambda case: upload_claims(case.answer, case.seen)),
     AnswerCheck("artifacts", "quick", lambda case: artifact_findings(case.answer, case.seen)),

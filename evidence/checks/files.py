@@ -27,6 +27,8 @@ _NEW: Final = re.compile(
 _NOT: Final = re.compile(
     r"(?i)\b(?:not|never|no|without|cannot|could not|missing|delete[d]?|removed?|would|should|will|if)\b"
 )
+_ORIGIN: Final = re.compile(r"(?i)\b(?:from|of|than|against|based on|loads?|loaded)(?: the)?\Z")
+_TRAINED_FILE: Final = re.compile(r"(?i)\b(?:trained|fine-?tuned|merged)(?: the)?\Z")
 _UPLOADED: Final = re.compile(
     r"(?i)\b(?:uploaded|pushed|published|released)\b[^.;]*?\b(?:to|at|as|on)\b\s+`?([\w.-]+/[\w.-]+|the hub)`?"
 )
@@ -91,10 +93,19 @@ def _file(name: str, folders: Sequence[str], sentence: str, seen: Observations) 
 def _unwritten(name: str, path: Path, text: str, sentence: str, seen: Observations) -> Claim | None:
     """Return the claim about a file that nothing in this thread wrote, if the sentence says that it is new."""
     complete = seen.executions and not any(run.missed for run in seen.executions if run.ran)
-    if not complete or not _NEW.search(sentence) or path.suffix in _DATA:
+    if not complete or not _NEW.search(sentence) or path.suffix in _DATA or _is_input(name, path, sentence, seen):
         return None
     state: State = "contradicted" if path.suffix in WEIGHTS else "unsupported"
     return Claim(text, state, f"{name} was not written in this thread", "file")
+
+
+def _is_input(name: str, path: Path, sentence: str, seen: Observations) -> bool:
+    """Whether a sentence names a file as what was there before: "from base.pt", "fine-tuned base.pt"."""
+    before = sentence[: sentence.find(name)].rstrip("`'\"* ")
+    if _ORIGIN.search(before):
+        return True
+    made = (one for run in seen.programs if str(path) in run.opened for one in run.written)
+    return bool(_TRAINED_FILE.search(before)) and any(Path(one).suffix in WEIGHTS for one in made)
 
 
 def upload_claims(answer: str, seen: Observations) -> Iterator[Claim]:

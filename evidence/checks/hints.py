@@ -42,6 +42,11 @@ def on_cpu_alone(used: Sequence[Execution]) -> str:
     return ""
 
 
+def used_gpu(run: Execution) -> bool:
+    """Whether a process of an execution reports a GPU."""
+    return any(hint.startswith("device ") and hint != "device cpu" for hint in run.hints)
+
+
 def fewer_steps(used: Sequence[Execution], epochs: int) -> str:
     """Return the name of the execution with the steps, if torch's optimizers made fewer steps than epochs; or ""."""
     steps = [(run.name, int(found[1])) for run in used for hint in run.hints if (found := _STEPS.match(hint))]

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
-from ml_intern.evidence.checks.hints import fewer_steps, on_cpu_alone, stopped_early
+from ml_intern.evidence.checks.hints import fewer_steps, on_cpu_alone, stopped_early, used_gpu
 from ml_intern.evidence.checks.loops import loop_counts
 from ml_intern.evidence.checks.statistics import row_counts
 from ml_intern.evidence.checks.versions import installed_versions
@@ -76,7 +76,7 @@ _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 
 
 def word_claims(answer: str, seen: Observations, used: Sequence[Execution], measured: Measurements) -> Iterator[Claim]:
-    """Yield the claims in words. `used` are the executions that the numbers of the answer come from."""
+    """Yield the claims in words. `used` are the executions behind the numbers of the answer, by their start."""
     sentences = [one.strip() for one in _SENTENCE.split(answer) if one.strip()]
     for sentence in sentences:
         yield from _tests(sentence, seen)
@@ -151,13 +151,18 @@ def _gpu(sentence: str, used: Sequence[Execution]) -> Iterator[Claim]:
     match = _GPU.search(sentence)
     if not match or re.search(_NOT, sentence):
         return
-    for run in used:
+    if any(used_gpu(run) for run in used):
+        return
+    remote = [run for run in used if run.remote]
+    for run in remote or used:
         if found := _CPU_PRINTED.search(run.text):
             yield _claim(match[0], "contradicted", f"{run.name} printed: {found[0].strip()}", "device", run.name)
             return
+    if remote:
+        return
     if name := on_cpu_alone(used):
         yield _claim(match[0], "contradicted", f"torch used no GPU in {name}", "device", name)
-    elif used and all(not run.remote for run in used) and not any(Path(device).exists() for device in _DEVICES):
+    elif used and not any(Path(device).exists() for device in _DEVICES):
         yield _claim(match[0], "contradicted", "this machine has no GPU device", "device", used[-1].name)
 
 
@@ -167,12 +172,11 @@ def _versions(sentence: str, used: Sequence[Execution]) -> Iterator[Claim]:
             r"(?i)\b(?:not|instead of|pinned|required|wanted|rather than)\b[^,;]*$", sentence[: match.start()]
         ):
             continue
-        for run in used:
-            actual = installed_versions(run).get(_canonical(match[1]), "")
-            if actual and not (actual == match[2] or actual.startswith(f"{match[2]}.")):
-                fact = f"{run.name} ran with {match[1]} {actual}"
-                yield _claim(match[0], "contradicted", fact, "version", run.name)
-                break
+        ran = {run.name: installed_versions(run).get(_canonical(match[1]), "") for run in used}
+        known = {name: actual for name, actual in ran.items() if actual}
+        if known and not any(f"{actual}.".startswith(f"{match[2]}.") for actual in known.values()):
+            name, actual = next(iter(known.items()))
+            yield _claim(match[0], "contradicted", f"{name} ran with {match[1]} {actual}", "version", name)
 
 
 def _canonical(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ml_intern.evidence.numbers.columns import NumberColumn, columns_of
 from ml_intern.evidence.numbers.measured import Measured, NumberLabel, measured_in
-from ml_intern.evidence.numbers.names import RATES
+from ml_intern.evidence.numbers.names import RATES, ROW_NOUNS
 from ml_intern.evidence.numbers.stated import Stated
 
 _SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -23,9 +23,6 @@ _SETTING: Final = re.compile(
     r"\b(?:lr|learning rate|alpha|dropout|seed|step|epoch|time|seconds?|weight decay|momentum)$"
 )
 _MAX_COMPARED: Final = 40
-_ROW_NOUNS: Final = frozenset({"row", "example", "sample", "record", "item", "point", "line", "document"})
-
-
 _CONVERSIONS: Final[Mapping[tuple[str, str], tuple[str, Callable[[float], float]]]] = {
     ("error", "accuracy"): ("1 - accuracy", lambda value: 1 - value),
     ("accuracy", "error"): ("1 - error", lambda value: 1 - value),
@@ -213,7 +210,7 @@ def _count(claim: Stated, measured: Measurements) -> Agreement:
 
 
 def _is_n(claim: Stated, one: NumberLabel) -> bool:
-    return claim.noun in _ROW_NOUNS and (one.label in ("n", "support") or one.label.startswith("n "))
+    return claim.noun in ROW_NOUNS and (one.label in ("n", "support") or one.label.startswith("n "))
 
 
 def _derived(claim: Stated, measured: Measurements, stated: Sequence[Stated]) -> Iterator[tuple[str, float, Measured]]:
@@ -277,7 +274,7 @@ def _spreads(measured: Measurements) -> Iterator[tuple[str, float, Measured]]:
 
 def counts_rows(one: NumberLabel) -> bool:
     """Whether a label is one of a number of rows."""
-    return one.counted in _ROW_NOUNS or one.label in ("n", "support") or one.label.startswith("n ")
+    return one.counted in ROW_NOUNS or one.label in ("n", "support") or one.label.startswith("n ")
 
 
 def _comparisons(

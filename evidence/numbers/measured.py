@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ml_intern.evidence.numbers.names import averaging, metrics_in, plain, roles_in
+from ml_intern.evidence.numbers.names import ROW_NOUNS, averaging, metrics_in, plain, roles_in
 
 NUMBER: Final = re.compile(
     r"(?<![\w.])(?P<sign>[-+\u2212])?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?P<power>[eE][-+]?\d+)?(?!\.?\d)(?P<percent>\s?%)?"
@@ -173,8 +173,10 @@ def _about(label: str, following: str) -> NumberLabel:
     unit = _UNIT.search(words)
     metric = metrics[-1].metric if metrics else ""
     short = words.strip(" =:\"'")
-    last = _WORD.findall(short)
+    last, after = _WORD.findall(short), _WORD.findall(following.lower())
     counted = last[-1].rstrip("s") if last else ""
+    if after and after[0].rstrip("s") in ROW_NOUNS and label.rstrip()[-1:] not in ("=", ":"):
+        counted = "row"
     unit_word = seconds_unit(unit[1]) if unit else ""
     return NumberLabel(short, metric, averaging(words), roles_in(words), unit_word, counted)
 

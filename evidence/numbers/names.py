@@ -64,6 +64,8 @@ _ROLE: Final = {name: re.compile(text) for name, text in _ROLES.items()}
 RATES: Final = words("accuracy error f1 precision recall specificity auc ap wer cer iou dice bleu rouge kappa mcc r2")
 """Metrics that are often given as percentages."""
 
+ROW_NOUNS: Final = words("row example sample record item point line document")
+
 
 def plain(text: str) -> str:
     """Return a text in lower case with the words of identifiers apart."""

@@ -51,8 +51,15 @@ def _evaluation(how: Mapping[str, Any], check: StatementCheck) -> Evaluation:
     if displaced := next((name for name in files if not (root / name).is_file()), ""):
         raise LookupError(f"{displaced} is not at its place below {root}")
     words = [str(word) for word in how["argv"]]
-    program = words[0] if (root / words[0]).is_file() else Path(words[0]).name
-    return Evaluation(str(how["by"]), (program, *words[1:]), root / str(how["folder"]), paths)
+    return Evaluation(str(how["by"]), (_program(words[0], root), *words[1:]), root / str(how["folder"]), paths)
+
+
+def _program(word: str, root: Path) -> str:
+    """Return the program here: the one below the root, else the one that the shell finds. Python is `python3`."""
+    if not Path(word).is_absolute() and (root / word).is_file():
+        return word
+    name = Path(word).name
+    return "python3" if name.startswith("python") else name
 
 
 async def _output(evaluation: Evaluation, root: Path) -> str:

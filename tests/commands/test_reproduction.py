@@ -120,6 +120,13 @@ def test_the_numbers_of_a_statement_are_computed_again_elsewhere(run: Run, scrip
     statement = str(shutil.copytree(task, task.parent / "there") / "model.pkl.intoto.json")
     done = run("evidence", "check", statement)
     assert (done.code, "number    test accuracy 0.8 - eval.py gives accuracy 0.8" in done.out) == (0, True)
+    own = task.parent / "env" / "python3"
+    own.parent.mkdir()
+    own.symlink_to(shutil.which("python3") or "")
+    content = Path(statement).read_text()
+    assert '"python3"' in content
+    Path(statement).write_text(content.replace('"python3"', f'"{own}"'))
+    assert "eval.py gives accuracy 0.8" in run("evidence", "check", statement).out
     (task.parent / "there" / "eval.py").write_text(EVALUATE + "#\n")
     done = run("evidence", "check", statement)
     assert (done.code, "not checked  number    test accuracy 0.8 - eval.py differs" in done.out) == (4, True)

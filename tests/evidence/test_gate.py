@@ -116,6 +116,38 @@ def test_a_file_that_is_cut_off_or_not_written_here_is_not_delivered(tmp_path: P
     assert status(answer, tmp_path, ran(tmp_path, written=["model.pkl"])) == "contradicted"
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Fine-tuned from base.pt and saved as model.pt.", "held"),
+        ("I fine-tuned base.pt and saved model.pt.", "held"),
+        ("The new model is saved as base.pt.", "contradicted"),
+    ],
+)
+def test_the_weights_that_a_training_began_with_are_not_delivered(answer: str, expected: str, tmp_path: Path) -> None:
+    for name in ("base.pt", "model.pt"):
+        (tmp_path / name).write_bytes(name.encode())
+    run = ran(tmp_path, opened=["base.pt"], written=["model.pt"])
+    assert status(answer, tmp_path, run) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Trained on 40 rows with seed 7 on the CPU; the accuracy is 0.8125.", "held"),
+        ("Trained on 40 rows with seed 8; the accuracy is 0.8125.", "contradicted"),
+        ("Trained on a GPU; the accuracy is 0.8125.", "contradicted"),
+        ("It converged; the accuracy is 0.8125.", "contradicted"),
+    ],
+)
+def test_the_training_behind_an_evaluation_is_checked_too(answer: str, expected: str, tmp_path: Path) -> None:
+    said = "trained on 40 rows\ndevice: cpu\nConvergenceWarning: Maximum iterations"
+    (tmp_path / "train.py").write_text("torch.manual_seed(7)")
+    training = replace(ran(tmp_path, text=said, written=["model.pt"]), name="command 0", began=1.0)
+    evaluation = ran(tmp_path, "python3 eval.py model.pt", "accuracy=0.8125 n=30", opened=["model.pt"])
+    assert status(answer, tmp_path, training, evaluation) == expected
+
+
 def test_a_named_input_must_have_been_opened(tmp_path: Path) -> None:
     for name in ("valid.csv", "test.csv"):
         (tmp_path / name).write_text("x,y\n1,0\n2,1\n")
