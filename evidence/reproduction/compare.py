@@ -1,6 +1,7 @@
 """Compare the numbers that an evaluation printed with the claims of an answer."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -151,6 +152,5 @@ def _number(output: str, label: str) -> float | None:
 
 def _labelled(output: str, label: str) -> Iterator[float]:
     for line in reversed(output.splitlines()):
-        words = line.replace("=", " ").replace(":", " ").split()
-        if len(words) == 2 and words[0].lower() == label and words[1].isdigit():
-            yield float(words[1])
+        if found := re.search(rf"(?i)(?<![\w.]){label}\s*[=: ]\s*(\d+)(?![\w.])", line):
+            yield float(found[1])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ml_intern.evidence.checks.files import WEIGHTS
+from ml_intern.evidence.locks import is_evaluator
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.safety.secrets.redaction import redact_value
@@ -17,14 +18,28 @@ from ml_intern.text.digests import content_digest
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "urn:ml-intern:evidence:v1"
 SUFFIX: Final = ".intoto.json"
+_NO_MODELS: Final = frozenset({".py", ".sh", ".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".md", ""})
 _MAX_FILES: Final = 200
 _MAX_COMMAND: Final = 2_000
 
 
 def delivered_artifacts(answer: str, seen: Observations) -> list[Path]:
-    """Return the weights that a program of this thread wrote and that the answer names, itself or by its folder."""
-    written = [Path(path) for path, name in seen.written.items() if name and Path(path).suffix in WEIGHTS]
-    return sorted(path for path in written if path.is_file() and _is_named(path, answer, seen))
+    """Return the models that a program of this thread wrote and that the answer names, itself or by its folder.
+
+    A model is a file of weights, or another file that the user's evaluator got as an argument, such as model.json.
+    """
+    evaluated = _evaluated(seen)
+    written = [
+        path for path, name in seen.written.items() if name and (Path(path).suffix in WEIGHTS or path in evaluated)
+    ]
+    return sorted(path for path in map(Path, written) if path.is_file() and _is_named(path, answer, seen))
+
+
+def _evaluated(seen: Observations) -> set[str]:
+    """Return the arguments of the user's evaluators as paths, without code, tables and texts."""
+    evaluators = {row.ref for row in seen.locks if is_evaluator(row.ref)}
+    commands = [{str(run.folder / word) for word in one.arguments} for run in seen.programs for one in run.programs]
+    return {path for paths in commands if paths & evaluators for path in paths if Path(path).suffix not in _NO_MODELS}
 
 
 def _is_named(path: Path, answer: str, seen: Observations) -> bool:

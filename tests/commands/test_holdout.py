@@ -56,6 +56,17 @@ def test_the_artifact_is_scored_once_and_the_model_is_not_told(
     assert again.json["evidence"]["holdout"]["why"] == "scored before, for an earlier answer"
 
 
+def test_a_model_that_only_the_evaluator_knows_is_scored(run: Run, script: Script, place: Path, holdout: str) -> None:
+    (place / "eval.py").write_text(
+        EVALUATE.replace("pickle.load", "eval").replace('open("model.pkl", "rb")', "open(sys.argv[2]).read()")
+    )
+    command = 'python3 -c \'open("model.json", "w").write("{}")\'; python3 eval.py test.csv model.json'
+    model = script({"tool_calls": [call("bash", command=command)]}, {"text": "The model is saved in model.json."})
+    done = run("--output-format", "json", "--holdout", holdout, "-m", model, TASK)
+    assert done.json["evidence"]["holdout"]["metrics"] == {"accuracy": "0.0"}
+    assert (place / "model.json.intoto.json").is_file()
+
+
 def test_nothing_that_the_agent_does_reads_it(run: Run, script: Script, place: Path, holdout: str) -> None:
     (place / "link").symlink_to(holdout)
     background = "cat HOLDOUT; sleep 0.1; echo ended".replace("HOLDOUT", holdout)

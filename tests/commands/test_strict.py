@@ -15,8 +15,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--seed", type=int, default=0)
 seed = parser.parse_args().seed
 pathlib.Path("model.pkl").write_bytes(b"model %d" % seed)
-print(f"accuracy={SHARES[seed % 2]}")
-print("n=1000")
+print(f"accuracy={SHARES[seed % 2]} n=1000")
 """
 TASK = "Train a model."
 
