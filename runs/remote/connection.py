@@ -13,7 +13,7 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.configs.settings import ComputeTarget
 from ml_intern.execution.call import ToolError
-from ml_intern.runs.remote.far_side.serve import MARK
+from ml_intern.runs.remote.far_side.serve import MARK, PROBLEMS
 from ml_intern.runs.remote.far_side_file import far_side_file, loader
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.text.visible import visible
@@ -123,6 +123,9 @@ class FarSide:
             return TemporaryError(f"{self.name} cannot be reached: {problem}", remedy.replace("HOST", self.target.host))
         if code == NOT_FOUND:
             return ToolError(f"{self.name} has no python3; install Python 3.8 or later there")
+        for number, problem in PROBLEMS.items():
+            if f"OSError: [Errno {number}]" in last or f"PermissionError: [Errno {number}]" in last:
+                return ToolError(f"{self.name}: {problem.format(self.target.workdir, os.strerror(number))}")
         return ToolError(f"{self.name} failed: {last or f'exit code {code}'}")
 
 

@@ -26,6 +26,14 @@ from ml_intern.runs.remote.far_side.runs import (
 )
 
 MARK = "ml-intern-answer:"
+FULL = "its disk is full; free space in {0}, or name another folder by workdir"
+UNUSABLE = "{0} cannot be used ({1}); name another folder by workdir"
+PROBLEMS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: UNUSABLE,
+    errno.EACCES: UNUSABLE,
+}
 
 OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
     one.__name__: one
@@ -42,6 +50,6 @@ def serve(root_text: str, operation: str, far_side: str) -> None:
         order["far_side"] = far_side
         answer = receive(root, order, stream) if operation == "receive" else OPERATIONS[operation](root, order)
     except (OSError, subprocess.TimeoutExpired) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        answer = {"error": "its disk is full" if full else str(error)}
+        known = PROBLEMS.get(error.errno) if isinstance(error, OSError) and error.errno else None
+        answer = {"error": known.format(root_text, os.strerror(error.errno)) if known else str(error)}
     print(f"\n{MARK}{json.dumps(answer)}", flush=True)

@@ -14,6 +14,8 @@ from ml_intern.runs.remote.far_side.supervisor import LEFT_QUEUE, supervise
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
+POLICY = "accounting/QOS policy"
+HOURS = "; ask for less time or name another account or qos: this one has too few hours left or a smaller limit"
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
@@ -22,7 +24,8 @@ def _slurm(*command: str) -> str:
     """Return the output of a command of Slurm. Raises OSError with its message."""
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if said.returncode:
-        raise OSError(" ".join(said.stderr.split())[-500:] or f"{command[0]} failed")
+        problem = " ".join(said.stderr.split())[-500:] or f"{command[0]} failed"
+        raise OSError(problem + (HOURS if POLICY in problem else ""))
     return said.stdout.strip()
 
 
@@ -68,7 +71,7 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
         word, reason, begins = jobs[status["job"]]
         if word == "PENDING":
             when = "" if begins == "N/A" else f", starts about {begins}"
-            return {**status, "state": "queued", "reason": f"waiting: {reason}{when}"}
+            return {**status, "state": "queued", "reason": f"waiting: {reason}{_hours(reason)}{when}"}
         return status
     if time.time() - max(status["submitted"], status.get("started", 0)) < 2 * seconds:
         return status
@@ -76,6 +79,11 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
         return ended
     word = _job_state(status["job"])
     return {**status, "state": ENDS.get(word, "lost"), "reason": f"{LEFT_QUEUE}: {word}"}
+
+
+def _hours(reason: str) -> str:
+    """Explain a reason by which Slurm says that a budget of hours is used up: AssocGrpCPUMinutesLimit and others."""
+    return " (the account or qos has too few hours left)" if "Minutes" in reason else ""
 
 
 def cancel_job(status: dict[str, Any]) -> None:

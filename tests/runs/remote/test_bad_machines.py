@@ -1,5 +1,8 @@
 """Machines over ssh that are set up badly: a run starts, or one line says what to do."""
 
+import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +65,47 @@ async def test_a_folder_with_spaces_and_quotes_there_and_here(box: RemoteBench) 
 async def test_a_folder_that_cannot_be_written_is_one_line(box: RemoteBench) -> None:
     box.target["workdir"] = "/proc/ml-intern-runs"
     assert "/proc/ml-intern-runs" in await refused(box)
+
+
+@pytest.mark.parametrize("shell", ["fish", "tcsh"])
+async def test_the_login_shell_may_be_another_one(box: RemoteBench, login: Login, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    login(f'exec {shell} -c "$BASH_EXECUTION_STRING"')
+    box.file("it's $1.txt", "7\n")
+    row = await box.ended(await box.started(command="cat *.txt; echo $((40 + 2))", env={"A": "$HOME `x`!"}))
+    assert (row.state, row.tail) == ("succeeded", "7\n42\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("size=16k", "box: its disk is full; free space in {0}, or name another folder by workdir"),
+        ("ro", "box: {0} cannot be used (Read-only file system); name another folder by workdir"),
+    ],
+)
+async def test_a_disk_that_is_full_or_read_only_is_one_line_with_the_remedy(
+    box: RemoteBench, login: Login, options: str, problem: str
+) -> None:
+    folder = Path(box.target["workdir"])
+    folder.mkdir()
+    mount = f'mount -t tmpfs -o {options} none "{folder}"'
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
+        pytest.skip("needs a mount namespace")
+    login(f'exec unshare -rm bash --norc -c \'{mount}; eval "$0"\' "$BASH_EXECUTION_STRING"')
+    assert problem.format(folder) in await refused(box)
+
+
+async def test_a_clock_that_is_an_hour_off_changes_nothing(box: RemoteBench, login: Login) -> None:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("needs faketime")
+    login(f"export LD_PRELOAD={library} FAKETIME=-1h")
+    began = time.time()
+    row = await box.ended(await box.started(command="date +%s; echo 7 > out.txt", timeout="1m"))
+    assert row.state == "succeeded"
+    assert abs(began - 3600 - int(row.tail)) < 600
+    assert began <= (row.started or 0) <= (row.finished or 0) <= time.time()
 
 
 async def test_a_file_that_does_not_fit_there_is_one_line(box: RemoteBench, login: Login) -> None:
