@@ -49,7 +49,9 @@ def serve(root_text: str, operation: str, far_side: str) -> None:
         order = json.loads(stream.readline())
         order["far_side"] = far_side
         answer = receive(root, order, stream) if operation == "receive" else OPERATIONS[operation](root, order)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        known = PROBLEMS.get(error.errno) if isinstance(error, OSError) and error.errno else None
-        answer = {"error": known.format(root_text, os.strerror(error.errno)) if known else str(error)}
+    except OSError as error:
+        known = PROBLEMS.get(error.errno or 0)
+        answer = {"error": known.format(root_text, error.strerror) if known else str(error)}
+    except subprocess.TimeoutExpired as error:
+        answer = {"error": str(error)}
     print(f"\n{MARK}{json.dumps(answer)}", flush=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_intern.execution.call import ToolError
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, stop
@@ -204,3 +205,24 @@ async def test_what_slurm_refuses_is_one_line(box: RemoteBench, option: str, pro
     assert not result.ok
     assert len(result.text.splitlines()) == 1
     assert problem in result.text
+
+
+async def test_an_account_without_hours_is_named_when_slurm_refuses_a_job_and_when_it_waits(
+    box: RemoteBench, stand_in: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs of these names stand in for a Slurm with accounting."""
+    box.target["sbatch"] = ["--hold"]
+    row = await box.started(command="true")
+    (job,) = jobs_in_queue(row.id)
+    refusal = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)"
+    stand_in("sbatch", f'echo "{refusal}" >&2; exit 1')
+    stand_in("squeue", f'[ "$3" = "--name=run-x" ] || echo "{job}|PENDING|AssocGrpCPUMinutesLimit|N/A"; exit')
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{box.workspace.parent}/programs:{os.environ['PATH']}")
+        waiting = await poll(box.store, row)
+        plan = RunPlan("slurm", "true", box.workspace, ("true",), target="box", limit_s=60)
+        with pytest.raises(ToolError, match="name another account or qos: this one has too few hours left"):
+            await backend_of("slurm", box.store).launch(plan, "run-x", box.context())
+    reason = "waiting: AssocGrpCPUMinutesLimit (the account or qos has too few hours left)"
+    assert (waiting.state, waiting.reason) == ("queued", reason)
+    await stop(box.store, row)
