@@ -11,7 +11,7 @@ from ml_intern.evidence.checks.code import code_findings, unread_code
 from ml_intern.evidence.checks.data import data_findings
 from ml_intern.evidence.checks.files import artifact_findings, file_claims, upload_claims
 from ml_intern.evidence.checks.hints import without_hints
-from ml_intern.evidence.checks.inputs import input_findings
+from ml_intern.evidence.checks.inputs import input_findings, overridden_findings
 from ml_intern.evidence.checks.lineage import latest_lineage, lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.checks.patched import patched_findings
@@ -108,6 +108,7 @@ CHECKS: Final = (
     AnswerCheck("artifacts", "quick", lambda case: artifact_findings(case.answer, case.seen)),
     AnswerCheck("cards", "quick", lambda case: card_claims(case.numbers)),
     AnswerCheck("inputs", "quick", _inputs),
+    AnswerCheck("overridden checks", "quick", lambda case: overridden_findings(case.seen)),
     AnswerCheck("lineage", "quick", lambda case: lineage_findings(case.answer, case.seen, case.measuring)),
     AnswerCheck("code", "quick", lambda case: code_findings(case.answer, case.seen, case.used) if case.reports else ()),
     AnswerCheck("tries", "quick", lambda case: try_findings(case.answer, case.seen) if case.reports else ()),

@@ -41,6 +41,7 @@ _AVOIDED: Final = re.compile(
 _OUTPUT: Final = re.compile(
     r"(?i)\b(?:sav\w+|writ\w+|creat\w+|to|as|into|output|export\w*|produce|upload\w*|plot\w*)\s+(?:\w+\s+){0,4}[`'\"]?$"
 )
+_OVERRIDDEN: Final = re.compile(r"(?m)^note: overridden: \[substitution\] ([^;\n]+)")
 _MAX_MODELS: Final = 2_000
 
 
@@ -61,6 +62,14 @@ def input_findings(answer: str, seen: Observations, used: Sequence[Execution]) -
             instead = f"; opened were {', '.join(others[:3])}" if others else ""
             message = f"no program opened {seen.short(paths[0])} of {name}, which the user named{instead}"
             yield Finding("model not opened", message, level="contradiction")
+
+
+def overridden_findings(seen: Observations) -> Iterator[Finding]:
+    """Yield the runs that the agent started against the check that the user's model and data are used."""
+    for call in seen.calls:
+        if call["tool"] == "jobs" and call["ok"]:
+            for match in _OVERRIDDEN.finditer(call["text"]):
+                yield Finding("overridden check", f"the agent overrode the check `substitution` of a run: {match[1]}")
 
 
 def _named(seen: Observations) -> Iterator[tuple[str, Path]]:

@@ -148,6 +148,15 @@ def test_the_training_behind_an_evaluation_is_checked_too(answer: str, expected:
     assert status(answer, tmp_path, training, evaluation) == expected
 
 
+def test_a_check_that_the_agent_overrode_stays_on_the_card(tmp_path: Path) -> None:
+    note = "note: overridden: [substitution] the user named a/large, but the script uses a/small; use a/large"
+    started = {"tool": "jobs", "args": "{}", "ok": True, "text": f"run-1 runs in the background\n{note}"}
+    seen = Observations(tmp_path, (tmp_path,), "", (ran(tmp_path, text="accuracy=0.8125"),), calls=(started,))
+    found = verdict("The accuracy is 0.8125.", seen)
+    assert (found.status, [one.rule for one in found.findings]) == ("marked", ["overridden check"])
+    assert "the user named a/large, but the script uses a/small" in found.notes[0]
+
+
 def test_a_named_input_must_have_been_opened(tmp_path: Path) -> None:
     for name in ("valid.csv", "test.csv"):
         (tmp_path / name).write_text("x,y\n1,0\n2,1\n")
