@@ -59,10 +59,62 @@ right = sum((weights[0] * x + weights[1] * y > 0) == label for (x, y), label in 
 print(json.dumps({"accuracy": right / 200}))
 """
 AFTER_STEP = '    print(f"step {step} loss={loss:.4f}")\n'
-BROKEN = TRAIN.replace("right / 200", "right / len(label)").replace(
-    AFTER_STEP, f"    if step % 10 == 0:\n    {AFTER_STEP}"
+EVERY_TENTH = f"    if step % 10 == 0:\n    {AFTER_STEP}"
+BROKEN = (
+    TRAIN.replace("right / 200", "right / len(label)")
+    .replace(AFTER_STEP, EVERY_TENTH)
+    .replace("range(1, 41)", "range(1, 1 + int(sys.argv[-1]))")
 )
 STOP_EARLY = AFTER_STEP + "    if loss < 0.35:\n        break\n"
+CTRL_C, CTRL_D, CTRL_S, ESC_ESC = "\x03", "\x04", "\x13", "\x1b\x1b"
+
+
+def call(tool: str, /, **args: str) -> dict[str, Any]:
+    """Return a tool call of the scripted model."""
+    return {"name": tool, "args": args}
+
+
+def train(steps: int, rate: str = "0.01") -> str:
+    """Return the command that trains in the scene `repair`."""
+    return f"python3 -u train.py --lr {rate} --steps {steps}"
+
+
+def change(old: str, new: str) -> dict[str, Any]:
+    """Return a call that changes the training script."""
+    return call("edit", path="train.py", old=old, new=new)
+
+
+REPAIR_STEPS: tuple[dict[str, Any], ...] = (
+    {
+        "text": "I will read it and run it.",
+        "tool_calls": [call("read", path="train.py"), call("bash", command=train(40))],
+    },
+    {
+        "text": "`label` is the last label, not the list. I will use the number of held-out rows.",
+        "tool_calls": [change("right / len(label)", "right / 200")],
+    },
+    {
+        "text": "Then it follows the split.",
+        "tool_calls": [change("right / len(label)", "right / len(labels[400:])")],
+    },
+    {"tool_calls": [call("bash", command=train(40))]},
+    {"text": '`train.py` runs to its end. Accuracy on the held-out rows: **${result:accuracy": ([0-9.]+)}**.'},
+)
+BACKGROUND_STEPS: tuple[dict[str, Any], ...] = (
+    {
+        "text": "I start it in the background, and a shorter run to compare with.",
+        "tool_calls": [
+            call("jobs", operation="run", name="long", command=train(1_500_000, "0.00001")),
+            call("bash", command=f"{train(4_000)} | tail -n 2"),
+        ],
+    },
+    {"text": 'The long run continues. The shorter one has an accuracy of **${result:accuracy": ([0-9.]+)}**.'},
+)
+EVERY_STEP_STEPS: tuple[dict[str, Any], ...] = (
+    {"tool_calls": [change(EVERY_TENTH, AFTER_STEP)]},
+    {"text": "`train.py` prints every step now."},
+)
+"""The replies of the scene `repair`."""
 
 
 class Terminal:
@@ -83,19 +135,23 @@ class Terminal:
         """Type on the keyboard."""
         os.write(self._terminal, text.encode())
 
-    def run(self, command: str, until: str = "", seconds: float = 120) -> None:
+    def run(self, command: str, until: str = "", seconds: float = 400) -> None:
         """Type a command and wait for a text, or for the next prompt of the shell."""
         self.type(f"{command}\r")
         self.wait_for(until or re.escape(command) + r".*\n\$$", seconds)
 
-    def wait_for(self, pattern: str, seconds: float = 120) -> None:
-        """Wait until the screen matches a regular expression. TimeoutError when it does not."""
+    def wait_for(self, pattern: str, seconds: float = 400, *, rests: bool = True) -> None:
+        """Wait until the screen matches a regular expression and, if it `rests`, shows no change for a moment.
+
+        Raises:
+            TimeoutError: the screen does not match in time.
+        """
         end = time.monotonic() + seconds
         while not re.search(pattern, self.text().rstrip(), re.DOTALL | re.MULTILINE):
             if time.monotonic() > end:
                 raise TimeoutError(f"no {pattern!r} on the screen:\n{self.text()}")
             self._read(0.1)
-        while self._read(0.5):  # what is still being drawn
+        while rests and self._read(0.5):  # what is still being drawn
             pass
 
     def _read(self, seconds: float) -> bool:
@@ -216,34 +272,39 @@ class Scenes:
         subprocess.run(command, cwd=folder, env=self.environment, check=True, capture_output=True)
 
     def repair(self) -> None:
-        """A session that repairs a training script: a failure, a rejected change, a better one, the result."""
+        """Work on a training script: it is repaired, trains in the background, and is left and resumed."""
         folder = self.folder("churn")
         (folder / "train.py").write_text(BROKEN)
-        run = {"name": "bash", "args": {"command": "python3 train.py --lr 0.01"}}
-
-        read = {"name": "read", "args": {"path": "train.py"}}
-
-        def change(new: str) -> dict[str, Any]:
-            return {"name": "edit", "args": {"path": "train.py", "old": "right / len(label)", "new": new}}
-
-        model = self.script(
-            folder,
-            {"text": "I will read it and run it.", "tool_calls": [read, run]},
-            {
-                "text": "`label` is the last label, not the list. I will use the number of held-out rows.",
-                "tool_calls": [change("right / 200")],
-            },
-            {"text": "Then it follows the split.", "tool_calls": [change("right / len(labels[400:])")]},
-            {"tool_calls": [run]},
-            {"text": '`train.py` runs to its end. Accuracy on the held-out rows: **${result:accuracy": ([0-9.]+)}**.'},
-        )
+        model = self.script(folder, *REPAIR_STEPS, *BACKGROUND_STEPS, *EVERY_STEP_STEPS)
         terminal = Terminal(folder, {**self.environment, "M": model}, rows=44)
         terminal.run('ml-intern -m "$M"', until="/help shows the commands")
         terminal.run("train.py fails, fix it", until=r"View all of it")
-        terminal.run("count the rows, no constants please", until=r"held-out rows|labels\[400:\].*View all of it")
+        terminal.run("count the rows, no constants please", until=r"labels\[400:\].*View all of it")
         terminal.run("y", until=r"Accuracy on the held-out rows.*ready")
+        terminal.type("train it much longer in the background\r")
+        terminal.wait_for("4000.*Esc interrupts.*long loss", rests=False)
+        terminal.type(f"with the accuracy, please{CTRL_S}")
+        terminal.wait_for(r"^> with the accuracy, please$.*The long run continues.*ready")
         save(terminal, "repair", "ml-intern", first="train.py fails")
+        terminal.run("print the loss of every step", until=r"View all of it")
+        terminal.run("y", until=r"prints every step.*ready")
+        terminal.type(ESC_ESC)
+        terminal.wait_for(r"before which turn.*revert +train.py")
+        save(terminal, "rewind", "ml-intern", first="prints every step")
+        terminal.run("", until="Files only")
+        terminal.run("", until=r"undone: 1 turn.*ready")
+        terminal.type(CTRL_C + CTRL_D)
+        terminal.wait_for("n Stay")
+        save(terminal, "leave", "ml-intern", first="undone: 1 turn")
+        terminal.run("", until="continue with")
         terminal.close()
+        later = Terminal(folder, {**self.environment, "M": model}, rows=14)
+        later.run('ml-intern -c -m "$M"', until=r"resumed.*ready.*long loss")
+        save(later, "resume", "ml-intern -c", first="resumed")
+        later.type(CTRL_D)
+        later.wait_for("n Stay")
+        later.run("s", until="continue with")
+        later.close()
 
     def session(self) -> None:
         """The demo, from the first reply to the answer."""

@@ -223,10 +223,13 @@ class SessionEvents:
             self._fill(as_typed(data["text"], self.sent))
 
     async def _show_history(self, _: dict[str, Any]) -> None:
-        """Show the last screens of a resumed thread."""
+        """Show the last screens of a resumed thread, and that it works."""
         self.facts.resumed()
         size = get_terminal_size()
         self._screen.replay(await self._session.history(), size.columns, size.lines)
+        row = await self._session.row()
+        if row and row.state == "running" and not self._screen.activity:  # a turn that this process did not see begin
+            self._screen.begin("working")
 
 
 def is_unfinished(event: "Event", *, before: bool) -> bool:

@@ -359,12 +359,12 @@ class Transcript:
     def _processing(self, _: dict[str, Any]) -> None:
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, activity: str = "thinking") -> None:
         """Begin a turn, or continue one."""
         self._drop_finished_plan()
         self._clock.start(self._now_s())
         self._used = dict.fromkeys(self._used, 0)
-        self._now("thinking")
+        self._now(activity)
 
     def _drop_finished_plan(self) -> None:
         if all(step["status"] in ("done", "dropped") for step in self._plan):

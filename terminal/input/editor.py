@@ -13,7 +13,7 @@ from prompt_toolkit.keys import Keys
 
 from ml_intern.terminal.input.draft import UnsentText
 from ml_intern.terminal.input.history import LateHistory
-from ml_intern.terminal.input.paste import Pastes, image_mention
+from ml_intern.terminal.input.paste import RECALLED_LINES, Pastes, image_mention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +126,7 @@ class Editor:
     def replace(self, text: str) -> None:
         """Put a text into the line. What was there becomes an earlier message."""
         self._taken()
-        self.fill(text)
+        self.fill(self.pastes.fold(text, RECALLED_LINES))
 
     def bind(self, keys: KeyBindings, active: FilterOrBool) -> None:
         """Add the keys of the input line."""
@@ -168,12 +168,14 @@ class Editor:
 
     def _taken(self) -> str:
         """Empty the line and return its text, with pasted texts in place of their tokens."""
-        typed = self.buffer.text
-        self.buffer.reset(append_to_history=bool(typed.strip()))
+        typed, saved = self.buffer.text, self._unsent()
+        self.buffer.reset()
+        if typed.strip() and self.history.get_strings()[-1:] != [saved]:
+            self.history.append_string(saved)
         return self.pastes.expand(typed)
 
     def _unsent(self) -> str:
-        """Return the text of the line for the draft. A very long paste stays a token: its text is not saved."""
+        """Return the text of the line, to be saved. A very long paste stays a token: its text is not saved."""
         text = self.pastes.expand(self.buffer.text)
         return text if len(text) <= MAX_DRAFT else self.buffer.text[:MAX_DRAFT]
 
@@ -255,8 +257,17 @@ class Editor:
         while self.buffer.text == typed and place != self.buffer.working_index:
             place = self.buffer.working_index
             self.buffer.history_backward()
+        self._fold_recalled(typed)
         if self.buffer.text == typed and typed:
             self._hint("no earlier message begins with this; Ctrl-R lists all")
 
     def _down(self) -> None:
+        before = self.buffer.text
         self.buffer.auto_down()
+        self._fold_recalled(before)
+
+    def _fold_recalled(self, before: str) -> None:
+        """Fold a long message that took the place of another text: the arrows would move in it."""
+        text = self.buffer.text
+        if text != before and (folded := self.pastes.fold(text, RECALLED_LINES)) != text:
+            self.buffer.document = Document(folded, len(folded))

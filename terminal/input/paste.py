@@ -8,6 +8,8 @@ from urllib.parse import unquote
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 FOLDED_LINES = 6
 FOLDED_CHARACTERS = 2_000
+RECALLED_LINES = 20
+"""The lines of an earlier message that is not folded."""
 TOKEN = re.compile(r"\[pasted #(\d+): \d+ (?:lines|characters)\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -29,11 +31,11 @@ class Pastes:
     def __init__(self) -> None:
         self._texts: list[str] = []
 
-    def fold(self, text: str) -> str:
+    def fold(self, text: str, max_lines: int = FOLDED_LINES) -> str:
         """Return what to insert for a pasted text: the text, or a token when it is long."""
         text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
         lines = text.rstrip("\n").count("\n") + 1
-        if lines <= FOLDED_LINES and len(text) <= FOLDED_CHARACTERS:
+        if lines <= max_lines and len(text) <= FOLDED_CHARACTERS:
             return text
         self._texts.append(text)
         size = f"{lines} lines" if lines > 1 else f"{len(text)} characters"

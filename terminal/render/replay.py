@@ -21,6 +21,11 @@ SCREENS = 2
 _ADDED = re.compile(r'\n\n<(?:file|folder) path="')
 """The files that mentions add to a message begin so."""
 MAX_USER_LINES = 8
+MAX_SAID_LINES = 30
+LAST_SAID_LINES = 2
+"""The lines at the end of a message that are shown of a long one too."""
+NOT_RUN = "Not run"
+"""The beginning of the text of a call that was rejected."""
 Arguments = Mapping[str, Mapping[str, Any]]
 """The arguments of calls by id."""
 Shown = Callable[[int], list[str]]
@@ -53,14 +58,14 @@ def replay(messages: "Sequence[Message]", width: int, height: int, place: Replay
     return about if left_out else "", chosen[::-1]
 
 
-def said_rows(text: str, width: int, theme: "Theme", limit: int | None = None) -> list[str]:
-    """Return the rows of a message of the user, at most `limit` lines of it."""
+def said_rows(text: str, width: int, theme: "Theme", limit: int = MAX_SAID_LINES) -> list[str]:
+    """Return the rows of a message of the user, at most `limit` lines of it: its beginning and its end."""
     lines = visible(text.strip()).split("\n")
-    shown = lines[:limit]
-    more = and_more(len(lines), len(shown), "line")
-    marked = [f"{'  ' if number else '> '}{line}" for number, line in enumerate(shown)]
-    rows = [row for line in marked for row in wrap(theme.paint("user", line), width)]
-    return ["", *rows, *([theme("dim", f"  {more}")] if more else [])]
+    marked = [theme.paint("user", f"{'  ' if number else '> '}{line}") for number, line in enumerate(lines)]
+    if len(lines) > limit:
+        more = theme("dim", f"  {and_more(len(lines), limit, 'line')}")
+        marked = [*marked[: limit - LAST_SAID_LINES], more, *marked[-LAST_SAID_LINES:]]
+    return ["", *(row for line in marked for row in wrap(line, width))]
 
 
 def without_files(text: str) -> str:
@@ -105,6 +110,6 @@ def _call_rows(message: "Message", block: CallBlock, place: ReplayPlace, width: 
 
 
 def _call(message: "Message", known: Arguments) -> CallBlock:
-    data = {"status": "done" if message.ok else "failed", "ok": message.ok, "text": message.text,
-            "seconds": message.seconds}  # fmt: skip
+    status = "rejected" if message.text.startswith(NOT_RUN) else "failed"
+    data = {"status": status, "ok": message.ok, "text": message.text, "seconds": message.seconds}
     return finished(message.name, known.get(message.call_id, {}), data)

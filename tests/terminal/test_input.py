@@ -6,7 +6,7 @@ import pytest
 from prompt_toolkit.buffer import CompletionState
 
 from ml_intern.terminal.input import editor
-from ml_intern.terminal.input.paste import image_mention
+from ml_intern.terminal.input.paste import Pastes, image_mention
 from tests.terminal.events import event
 from tests.terminal.keyboard import NoActions, keyboard
 
@@ -118,3 +118,19 @@ async def test_up_recalls_messages_that_begin_with_the_typed_text_and_down_retur
         await typed.shows("no earlier message begins with this")
         await typed.type(DOWN, DOWN, DOWN, "!")
         await typed.shows("> train!")
+
+
+async def test_a_recalled_message_has_its_own_pasted_text_and_not_that_of_a_later_paste() -> None:
+    pasted = "\n".join(f"row {number}" for number in range(40))
+    async with keyboard() as typed:
+        typed.console.history.open(None)
+        sent = list[str]()
+        typed.console.editor._actions = typed.actions
+        typed.actions.submit = sent.append  # type: ignore[method-assign]
+        await typed.type("see ", PASTE.format(pasted), "\r")
+        await typed.until(lambda: sent == [f"see {pasted}"])
+        typed.console.editor.pastes = Pastes()
+        await typed.type(PASTE.format(pasted.upper()), "\x15", UP)
+        await typed.shows("[pasted #2: 40 lines]")
+        await typed.type("\r")
+        await typed.until(lambda: sent[1:] == [f"see {pasted}"])

@@ -45,6 +45,14 @@ def test_files_that_a_mention_added_are_not_shown() -> None:
     assert screen.finished(80, 1) == ["", "> see @a.txt"]
 
 
+def test_a_rejected_call_is_not_shown_as_failed() -> None:
+    screen = Transcript()
+    reply = Message("assistant", "", calls=(Call("c", "bash", {"command": "git push"}),))
+    result = Message("tool", "Not run: the user rejected it. not yet", call_id="c", name="bash", ok=False)
+    screen.replay([reply, result], 80, 24)
+    assert screen.finished(80, 1) == ["⊘ bash git push  rejected: not yet"]
+
+
 def test_an_empty_row_is_between_two_replies() -> None:
     screen = Transcript()
     screen.replay([Message("assistant", "one"), Message("note", "a note"), Message("assistant", "two")], 80, 24)
@@ -54,4 +62,6 @@ def test_an_empty_row_is_between_two_replies() -> None:
 def test_a_long_message_of_the_user_is_cut_and_says_so() -> None:
     screen = Transcript()
     screen.replay([Message("user", "\n".join(f"line {number}" for number in range(100)))], 80, 24)
-    assert screen.finished(80, 1)[-1] == "  and 92 more lines"
+    assert screen.finished(80, 1)[-3:] == ["  and 92 more lines", "  line 98", "  line 99"]
+    screen.said("\n".join(f"line {number}" for number in range(400)))
+    assert screen.finished(80, 1)[-3:] == ["  and 370 more lines", "  line 398", "  line 399"]
