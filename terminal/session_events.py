@@ -225,8 +225,9 @@ class SessionEvents:
     async def _show_history(self, _: dict[str, Any]) -> None:
         """Show the last screens of a resumed thread, and that it works."""
         self.facts.resumed()
-        size = get_terminal_size()
-        self._screen.replay(await self._session.history(), size.columns, size.lines)
+        size, history = get_terminal_size(), await self._session.history()
+        self.sent[:0] = [without_files(message.text) for message in history if message.role == "user"]
+        self._screen.replay(history, size.columns, size.lines)
         row = await self._session.row()
         if row and row.state == "running" and not self._screen.activity:  # a turn that this process did not see begin
             self._screen.begin("working")
@@ -247,6 +248,8 @@ def is_unfinished(event: "Event", *, before: bool) -> bool:
 
 
 def as_typed(text: str, sent: Sequence[str]) -> str:
-    """Return the message as it was typed, without the text of mentioned files."""
-    known = (line for line in reversed(sent) if line == text or text.startswith(f"{line}\n\n<"))
-    return next(known, without_files(text))
+    """Return the message that begins with this text as it was typed: whole, without the text of mentioned files."""
+    begins = without_files(text)
+    whole = [line for line in sent if line == begins or text.startswith(f"{line}\n\n<")]
+    longer = [line for line in sent if line.startswith(begins)]
+    return [begins, *longer, *whole][-1]

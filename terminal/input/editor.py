@@ -114,19 +114,20 @@ class Editor:
         for text in left:
             self.history.append_string(text)
         if left:
-            self.fill(self.pastes.fold(left[-1]))
+            self.fill(left[-1])
         return bool(left)
 
     def fill(self, text: str) -> None:
-        """Put a text into the line, unless the user is typing another."""
+        """Put a text into the line, unless the user is typing another. A long one is folded."""
         if not self.buffer.text:
+            text = self.pastes.fold(text, RECALLED_LINES)
             self.buffer.text = text
             self.buffer.cursor_position = len(text)
 
     def replace(self, text: str) -> None:
         """Put a text into the line. What was there becomes an earlier message."""
         self._taken()
-        self.fill(self.pastes.fold(text, RECALLED_LINES))
+        self.fill(text)
 
     def bind(self, keys: KeyBindings, active: FilterOrBool) -> None:
         """Add the keys of the input line."""

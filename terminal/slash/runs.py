@@ -18,9 +18,12 @@ MAX_NAMED = 5
 def left_lines(rows: "Sequence[RunRow]") -> Iterator[str]:
     """Yield a line about runs that continue when ml-intern exits; nothing if there are none."""
     if rows:
-        named = listed([f"{row.id} ({one_line(row.name or row.command, 60)})" for row in rows], MAX_NAMED)
-        how = "`ml-intern jobs list` shows them, `jobs cancel ID` stops one"
-        yield f"{plural(len(rows), 'run')} still running: {named}; {how}"
+        yield f"{_still_running(rows)}; `ml-intern jobs list` lists runs, `ml-intern jobs cancel ID` stops one"
+
+
+def _still_running(rows: "Sequence[RunRow]") -> str:
+    named = listed([f"{row.id} ({one_line(row.name or row.command, 60)})" for row in rows], MAX_NAMED)
+    return f"{plural(len(rows), 'run')} still running: {named}"
 
 
 async def jobs(host: "Host", argument: str) -> None:
@@ -54,9 +57,10 @@ class LeaveView(ChoiceView[str]):
     """The question about runs when the user leaves. Ctrl-C and Ctrl-D leave, Esc stays."""
 
     def __init__(self, rows: "Sequence[RunRow]") -> None:
-        leave = ListChoice("leave", "Leave, and let them run", "l")
-        stop = ListChoice("stop", "Stop them, and leave", "s")
-        super().__init__([leave, stop, ListChoice("stay", "Stay", "n")], title=list(left_lines(rows)))
+        runs = "it" if len(rows) == 1 else "them"
+        leave = ListChoice("leave", f"Leave, and let {runs} run", "l")
+        stop = ListChoice("stop", f"Stop {runs}, and leave", "s")
+        super().__init__([leave, stop, ListChoice("stay", "Stay", "n")], title=[_still_running(rows)])
 
     def handle(self, key: str) -> Chosen[str] | Cancelled | None:
         """Take a key."""

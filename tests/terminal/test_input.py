@@ -120,13 +120,14 @@ async def test_up_recalls_messages_that_begin_with_the_typed_text_and_down_retur
         await typed.shows("> train!")
 
 
-async def test_a_recalled_message_has_its_own_pasted_text_and_not_that_of_a_later_paste() -> None:
+async def test_a_recalled_message_has_its_own_pasted_text_and_not_that_of_a_later_paste(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pasted = "\n".join(f"row {number}" for number in range(40))
     async with keyboard() as typed:
         typed.console.history.open(None)
         sent = list[str]()
-        typed.console.editor._actions = typed.actions
-        typed.actions.submit = sent.append  # type: ignore[method-assign]
+        monkeypatch.setattr(typed.actions, "submit", sent.append)
         await typed.type("see ", PASTE.format(pasted), "\r")
         await typed.until(lambda: sent == [f"see {pasted}"])
         typed.console.editor.pastes = Pastes()

@@ -134,6 +134,9 @@ def test_an_undone_message_comes_back_as_it_was_typed() -> None:
     sent = ["look at @a.py", "l"]
     assert as_typed('look at @a.py\n\n<file path="a.py">\n1\n</file>', sent) == "look at @a.py"
     assert as_typed("look at it", sent) == "look at it"
+    long = "fit the model to the first ten thousand rows and report macro F1"
+    assert as_typed(long[:60], [long, "look"]) == long
+    assert as_typed("look", [long, "look", "look at it"]) == "look"
     assert as_typed('read @b.py\n\n<file path="b.py">\n2\n</file>', sent) == "read @b.py"
 
 
