@@ -21,7 +21,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ml_intern.evidence.code.check import read_code  # noqa: E402  (a script: the checkout first)
+from ml_intern.evidence.checks.parsing import nodes_of  # noqa: E402  (a script: the checkout first)
+from ml_intern.evidence.code.check import read_code  # noqa: E402
+from ml_intern.evidence.code.syntax.labels import best_folds, renamed_metrics  # noqa: E402
 
 PACKAGES: Final = {
     "scikit-learn": ("1.9.1", "*/examples/**/*.py"),
@@ -57,17 +59,23 @@ def download(folder: Path) -> Iterator[Path]:
 
 def measure(scripts: list[Path]) -> None:
     """Print findings and times."""
-    alarmed, fitted, unread = 0, 0, Counter[str]()
+    alarmed, fitted, renamed, unread = 0, 0, 0, Counter[str]()
     times: list[tuple[float, Path]] = []
     for path in scripts:
         start = time.process_time()
-        facts = read_code(path.read_text(errors="replace"), str(path))
+        source = path.read_text(errors="replace")
+        facts = read_code(source, str(path))
         times.append((time.process_time() - start, path))
         fitted += bool(facts.models)
         alarmed += bool(facts.findings)
         unread[facts.not_analysed] += 1
+        lines = [one.line for one in renamed_metrics(nodes_of(source))] + list(best_folds(nodes_of(source)))
+        renamed += bool(lines)
+        for line in lines:
+            print(f"  {path}:{line}: a metric under another name")
         for one in facts.findings:
             print(f"  {one.text}")
+    print(f"{renamed} scripts print a metric under another name")
     print(f"{len(scripts)} scripts, {fitted} with models, {alarmed} with findings, not analysed:", end=" ")
     print({reason: count for reason, count in unread.items() if reason})
     print(f"{sum(one for one, _ in times):.1f} s of CPU; longest {max(times)[0] * 1000:.0f} ms: {max(times)[1].name}")

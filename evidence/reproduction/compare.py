@@ -2,14 +2,17 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.numbers.agreement import Measurements, agrees
 from ml_intern.evidence.numbers.measured import Measured, measured_in
 from ml_intern.evidence.numbers.names import RATES
 from ml_intern.evidence.numbers.stated import Stated, stated_in
+from ml_intern.evidence.reproduction.fitted_on import Doubt
 from ml_intern.evidence.reproduction.plan import Evaluation
 from ml_intern.evidence.verdict import Claim
 
@@ -22,22 +25,40 @@ _RELATIVE: Final = 0.01
 """The difference that is ignored for metrics that are not rates."""
 
 
-def compare(answer: str, claims: Sequence[Claim], output: str, evaluation: Evaluation) -> list[Claim]:
-    """Return the claims, with the state that the output of the evaluation gives to those that are about it."""
+@dataclass(frozen=True)
+class Comparison:
+    """The claims with the states that an evaluation gives them, and the numbers that could not be compared."""
+
+    claims: Sequence[Claim]
+    findings: Sequence[Finding] = ()
+    incomplete: Sequence[str] = ()
+
+
+def compare(
+    answer: str, claims: Sequence[Claim], output: str, evaluation: Evaluation, doubt: Doubt | None = None
+) -> Comparison:
+    """Return the claims, with the state that the output of the evaluation gives to those that are about it.
+
+    With a doubt, a number that differs contradicts nothing. It is named instead.
+    """
     found = [one for one in measured_in(output, evaluation.name) if one.metric]
     stated = {(one.metric, one.value): one for one in stated_in(answer) if _is_about_artifact(one)}
     about = {place: stated[key] for place, one in enumerate(claims) if (key := (one.name, one.value or 0.0)) in stated}
     made = {place: _reproduced(claims[place], one, found, evaluation) for place, one in about.items()}
     agreeing = {claims[place].name for place, claim in made.items() if claim is not None}
-    counts = [claims[place].name for place in about]
-    result = list(claims)
+    counts = Counter(claims[place].name for place in about)
+    result, unclear = list(claims), list[str]()
     for place, one in about.items():
-        name = claims[place].name
         if (claim := made[place]) is not None:
             result[place] = claim
-        elif name not in agreeing and counts.count(name) == 1:
-            result[place] = _different(claims[place], one, found, (evaluation, output))
-    return result
+        elif claims[place].name not in agreeing and _same_metric(one, found):
+            several = "the answer gives several of them" if counts[claims[place].name] > 1 else ""
+            why = several or (doubt.why if doubt else "")
+            result[place], problem = _different(claims[place], one, found, _Given(evaluation, output, why))
+            unclear += [problem] if problem else []
+    if doubt is not None and doubt.known:
+        return Comparison(result, incomplete=unclear)
+    return Comparison(result, [Finding("not compared", one) for one in unclear])
 
 
 def differences(answer: str, claims: Sequence[Claim], output: str, evaluation: Evaluation) -> Iterator[str]:
@@ -94,22 +115,35 @@ def _reproduced(claim: Claim, one: Stated, found: Sequence[Measured], evaluation
     return replace(claim, state="reproduced", evidence=evidence)
 
 
-def _different(claim: Claim, one: Stated, found: Sequence[Measured], of: tuple[Evaluation, str]) -> Claim:
-    """Return a claim that the evaluation does not give: contradicted outside its interval, else with a remark."""
-    evaluation, output = of
+@dataclass(frozen=True)
+class _Given:
+    """An evaluation with its output, and why its numbers need not be those of the answer."""
+
+    evaluation: Evaluation
+    output: str
+    doubt: str
+
+
+def _different(claim: Claim, one: Stated, found: Sequence[Measured], of: _Given) -> tuple[Claim, str]:
+    """Return a claim that the evaluation does not give: contradicted outside its interval, else with a remark.
+
+    With a doubt, the claim keeps its state, and the second value says that the numbers were not compared.
+    """
     same = _same_metric(one, found)
-    exact = not evaluation.reference or _number(output, "exact") == 1
-    if same and not exact and (other := _misnamed(one, same, found)) and claim.state != "contradicted":
-        gives = f"{other.label} {other.token} and {same[0].label} {same[0].token}"
-        return replace(claim, state="contradicted", evidence=f"{evaluation.name} gives {gives} for the delivered file")
-    if not same or not exact or claim.state == "contradicted":
-        return claim
     nearest = min(same, key=lambda other: abs(_value(other) - _claimed(one)))
-    low, high = _interval(one, int(_number(output, "n") or evaluation.rows))
-    gives = f"{evaluation.name} gives {nearest.label} {nearest.token} for the delivered file"
+    low, high = _interval(one, int(_number(of.output, "n") or of.evaluation.rows))
+    gives = f"{of.evaluation.name} gives {nearest.label} {nearest.token} for the delivered file"
+    if claim.state == "contradicted":
+        return claim, ""
+    if of.doubt and (other := _misnamed(one, same, found)):
+        both = f"{of.evaluation.name} gives {other.label} {other.token} and {same[0].label} {same[0].token}"
+        return replace(claim, state="contradicted", evidence=f"{both} for the delivered file"), ""
     if low <= _value(nearest) <= high:
-        return replace(claim, evidence=f"{claim.evidence}; {gives}, within {low:.3g} to {high:.3g}")
-    return replace(claim, state="contradicted", evidence=f"{gives}, outside {low:.3g} to {high:.3g}")
+        return replace(claim, evidence=f"{claim.evidence}; {gives}, within {low:.3g} to {high:.3g}"), ""
+    if not of.doubt:
+        return replace(claim, state="contradicted", evidence=f"{gives}, outside {low:.3g} to {high:.3g}"), ""
+    problem = f"{gives}, not compared with {claim.text!r}: {of.doubt}"
+    return replace(claim, evidence=f"{claim.evidence}; {gives}, not compared: {of.doubt}"), problem
 
 
 def _misnamed(one: Stated, same: Sequence[Measured], found: Sequence[Measured]) -> Measured | None:

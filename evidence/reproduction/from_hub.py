@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ml_intern.configs.paths import private_folder
 from ml_intern.evidence.observations import Observations
 from ml_intern.evidence.reproduction.compare import compare
+from ml_intern.evidence.reproduction.fitted_on import doubt_about
 from ml_intern.evidence.reproduction.plan import Evaluation, NotPossible, plan_evaluation
 from ml_intern.evidence.reproduction.pushed import PushedFile, pushed_files
 from ml_intern.evidence.reproduction.run import evaluated
@@ -39,7 +40,8 @@ async def with_numbers_from_hub(
             evaluation = await asyncio.to_thread(plan_evaluation, answer, seen)
             if moved := await _on_downloaded(evaluation, files, context):
                 output = (await evaluated(moved, seen, context)).output
-                claims += _claims(repo, verdict, compare(answer, verdict.claims, output, moved))
+                doubt = await asyncio.to_thread(doubt_about, evaluation, output, seen)
+                claims += _claims(repo, verdict, compare(answer, verdict.claims, output, moved, doubt).claims)
         except (NotPossible, ToolError, OSError) as reason:
             problems.append(f"the numbers were not computed from {repo}: {reason}")
     return replace(verdict, claims=(*verdict.claims, *claims), incomplete=(*verdict.incomplete, *problems))

@@ -2,11 +2,13 @@
 user's environment, with its Python: scikit-learn for tables, nothing but the standard library for texts.
 
 Arguments: the model, the predictions or the hypotheses, and the table or the references. It prints one metric per line,
-then the rows, and `exact 1` if the table has exactly the columns that the model was fitted with and one more.
+then the rows, and `exact 1` if the table has exactly the columns that the model was fitted with and one more. For a
+model it also prints its class, and as JSON the columns that it gets.
 """
 
 import csv
 import importlib
+import json
 import math
 import re
 import sys
@@ -28,7 +30,10 @@ def main(artifact: str, table: str) -> None:
         if artifact.endswith((".csv", ".tsv")):
             truth, predicted = _joined(LabelledTable(artifact), data)
         else:
-            truth, predicted, scores, exact = _predicted(_loaded(artifact), data)
+            model = _loaded(artifact)
+            columns, label, exact = _columns(model, data)
+            truth, predicted, scores = _predicted(model, data, columns, label)
+            print(f"model {type(model).__name__}\ncolumns {json.dumps(columns)}")
         found = _metrics(list(truth), list(predicted), scores)
     for name, value in found:
         print(f"{name} {value:.6f}")
@@ -88,20 +93,31 @@ def _loaded(path: str) -> Any:
     return _module("joblib", "joblib").load(path)
 
 
-def _predicted(model: Any, data: LabelledTable) -> tuple[Any, Any, Any, bool]:
+def _columns(model: Any, data: LabelledTable) -> tuple[list[str], str, bool]:
+    """Return the columns that a model gets, the one of the label, and whether both are as in its fit."""
     if not hasattr(model, "predict"):
         sys.exit(f"not possible: the artifact is a {type(model).__name__} without predict")
     fitted = [str(name) for name in getattr(model, "feature_names_in_", ())]
     rest = [name for name in data.columns if name not in fitted]
-    exact = bool(fitted) and len(rest) == 1 and len(fitted) + 1 == len(data.columns)
-    label = rest[0] if exact else next((name for name in LABELS if name in rest), None)
-    if label is None:
+    if fitted and len(rest) == 1 and len(fitted) + 1 == len(data.columns):
+        return fitted, rest[0], True
+    label = next((name for name in LABELS if name in rest), "" if fitted else rest[-1])
+    if not label:
         sys.exit("not possible: it is unclear which column of the table is the label")
-    named = bool(fitted) and data.frame is not None
-    features = data.frame[fitted] if named else data.features(fitted or [one for one in data.columns if one != label])
+    features = fitted or [name for name in data.columns if name != label]
+    count = getattr(model, "n_features_in_", len(features))
+    if count != len(features):
+        has = f"the table has {len(features)} beside the label"
+        sys.exit(f"not possible: the model was fitted on {count} columns without names, and {has}")
+    return features, label, False
+
+
+def _predicted(model: Any, data: LabelledTable, columns: list[str], label: str) -> tuple[Any, Any, Any]:
+    named = data.frame is not None and hasattr(model, "feature_names_in_")
+    features = data.frame[columns] if named else data.features(columns)
     proba = getattr(model, "predict_proba", None)
     scores = proba(features)[:, 1] if proba is not None and len(getattr(model, "classes_", ())) == 2 else None
-    return data.columns[label], model.predict(features), scores, exact
+    return data.columns[label], model.predict(features), scores
 
 
 def _joined(predictions: LabelledTable, data: LabelledTable) -> tuple[list[Any], list[Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ml_intern.configs.paths import private_folder
 from ml_intern.evidence.observations import Observations
 from ml_intern.evidence.reproduction.compare import compare
+from ml_intern.evidence.reproduction.fitted_on import doubt_about
 from ml_intern.evidence.reproduction.plan import Evaluation, NotPossible, plan_evaluation
 from ml_intern.evidence.statement.build import name_of
 from ml_intern.evidence.verdict import AnswerVerdict
@@ -47,8 +48,15 @@ async def reproduced(answer: str, seen: Observations, verdict: AnswerVerdict, co
         output = (await evaluated(evaluation, seen, context)).output
     except NotPossible as reason:
         return replace(verdict, incomplete=(*verdict.incomplete, f"not reproduced: {reason}"))
-    claims = tuple(compare(answer, verdict.claims, output, evaluation))
-    return replace(verdict, claims=claims, evaluation=_described(evaluation, seen))
+    doubt = await asyncio.to_thread(doubt_about, evaluation, output, seen)
+    found = compare(answer, verdict.claims, output, evaluation, doubt)
+    return replace(
+        verdict,
+        claims=tuple(found.claims),
+        findings=(*verdict.findings, *found.findings),
+        incomplete=(*verdict.incomplete, *found.incomplete),
+        evaluation=_described(evaluation, seen),
+    )
 
 
 def _described(evaluation: Evaluation, seen: Observations) -> dict[str, Any]:
