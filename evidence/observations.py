@@ -121,6 +121,11 @@ class Observations:
                 found.append((self.short(path), text))
         return found
 
+    def removed_sources(self, run: Execution) -> list[str]:
+        """Return the Python files that an execution opened, that are gone and that the agent did not write."""
+        gone = [path for path in run.opened if path.endswith(".py") and not Path(path).exists()]
+        return [self.short(path) for path in sorted(gone) if not self._script(path, run.began)][:_MAX_SCRIPTS]
+
     def _script(self, path: str, when: float) -> str:
         """Return the text of a script when it ran: what the agent had written, else what the file contains now."""
         whole = [one for one in self.typed if one.path == path and one.when <= when]

@@ -80,11 +80,13 @@ def _on_first_rows(answer: str, facts: CodeFacts, path: str, run: Execution) -> 
 
 
 def unread_code(seen: Observations) -> Iterator[str]:
-    """Yield the scripts that ran code which they made themselves. No rule reads it."""
+    """Yield the code that ran and that no rule reads: what scripts made for exec, and scripts that are gone."""
     for run in seen.programs:
         for path, code in seen.sources(run):
             if "exec(" in code and any(_runs_made_code(node) for node in nodes_of(code)):
                 yield f"{run.name}: the code that {path} made and ran with exec was not read"
+        for path in seen.removed_sources(run):
+            yield f"{run.name}: {path} was not read, since it was removed after it ran"
 
 
 def _runs_made_code(node: ast.AST) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from ml_intern.evidence.code import tables
-from ml_intern.evidence.code.fitting import MODEL_CALLS, build, train
+from ml_intern.evidence.code.fitting import MODEL_CALLS, build, importances, is_selector, train
 from ml_intern.evidence.code.loading import LOADS, EvaluatedCall, builtin_source, folds, read_file
 from ml_intern.evidence.code.names import check_format, check_label
 from ml_intern.evidence.code.saving import check_saved, note_saved
@@ -100,6 +100,8 @@ def _of_known_model(call: EvaluatedCall) -> Value | None:
         return None
     if call.name in ("from_pretrained", "from_config"):
         return build(call)
+    if call.name in tables.IMPORTANCES and is_selector(model):
+        return importances(model, call.name)
     made = MODEL_CALLS[call.name](call) if call.name in MODEL_CALLS else None
     if made is not None:
         return made

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ml_intern.evidence.code import calls, tables
-from ml_intern.evidence.code.fitting import call_model, fit_facts
+from ml_intern.evidence.code.fitting import call_model, fit_facts, importances
 from ml_intern.evidence.code.loading import EvaluatedCall, join_values, joined, pick_split
 from ml_intern.evidence.code.names import check_format, check_label
 from ml_intern.evidence.code.passes import LoopPasses
@@ -220,9 +220,8 @@ class Expressions:
         key = self.evaluate(node.slice) if not isinstance(node.slice, ast.Slice) else NOTHING
         if isinstance(value.thing, Table):
             return self._entry(value, key)
-        found = select(value, node.slice, key, self.evaluate)
-        chosen = frozenset(fit for fit in key.fits if fit.kind == "select")
-        return replace(found, fits=found.fits | chosen) if found.parts and chosen else found
+        found = value if value.is_plain and key.fits else select(value, node.slice, key, self.evaluate)
+        return _chosen(found, key.fits) if found.parts or found.is_plain else found
 
     def _entry(self, value: Value, key: Value) -> Value:
         table = value.thing
@@ -238,7 +237,7 @@ class Expressions:
         if isinstance(owner.thing, Instance):
             return owner.thing.attributes.get(node.attr) or owner.thing.methods.get(node.attr, NOTHING)
         if owner.thing is not None and not owner.parts:
-            return NOTHING
+            return importances(owner.model, node.attr) if owner.model and node.attr in tables.IMPORTANCES else NOTHING
         if node.attr in _FORGOTTEN:
             return NOTHING
         if owner.predicted and node.attr == "loss":
@@ -265,9 +264,8 @@ class Expressions:
             iterable = self.evaluate(one.iter)
             self.recorder.loops.append(self.passes(one.iter, iterable))
             self.assign(one.target, iterable.element or (merge(iterable.items) if iterable.items else iterable.plain()))
-            for test in one.ifs:
-                self.evaluate(test)
-        made = self.evaluate(element)
+        tests = merge(self.evaluate(test) for one in generators for test in one.ifs)
+        made = _chosen(self.evaluate(element), tests.fits)
         several = any(number != 1 for number in self.recorder.loops[-len(generators) :])
         targets = {name.id for one in generators for name in ast.walk(one.target) if isinstance(name, ast.Name)}
         copies = several and not _loop_rows(generators, self) and self.loop_passes.repeats(element, targets)
@@ -383,6 +381,12 @@ def _loop_rows(generators: list[ast.comprehension], machine: Expressions) -> boo
     rows = any(machine.evaluate(one.iter).is_data for one in generators)
     machine.frame = frame
     return rows
+
+
+def _chosen(value: Value, fits: frozenset[Fit]) -> Value:
+    """Return a value with the fits by which its columns are chosen."""
+    chosen = frozenset(fit for fit in fits if fit.kind == "select")
+    return replace(value, fits=value.fits | chosen) if chosen else value
 
 
 def _without_statistics(fits: frozenset[Fit]) -> frozenset[Fit]:

@@ -47,7 +47,24 @@ def build(call: EvaluatedCall) -> Value | None:
     model = Model(name, call.line, settings=dict(call.keywords), inner=inner)
     if name in ("clone", "deepcopy", "get_peft_model", "DataParallel") and inner and inner[0].model:
         model = Model(inner[0].model.name, call.line, settings=inner[0].model.settings, inner=inner[0].model.inner)
+    if name == "SelectFromModel" and inner and inner[0].model and call.says("prefit", True):
+        model.fits = selection(inner[0].model, name)
     return Value(thing=model)
+
+
+def is_selector(model: Model) -> bool:
+    """Return whether a model chooses columns."""
+    return _kind(model) == "select"
+
+
+def selection(model: Model, name: str) -> frozenset[Fit]:
+    """Return the fits of a model as those of columns that are chosen by it."""
+    return frozenset(Fit(fit.line, fit.parts, name, "select") for fit in model.fits if fit.kind in ("model", "select"))
+
+
+def importances(model: Model, name: str) -> Value:
+    """Return what a fitted model says about its columns."""
+    return Value(fits=selection(model, f"{model.final}.{name}"))
 
 
 def _is_no_model(path: str) -> bool:

@@ -112,6 +112,10 @@ RELATES: Final = words("corrwith corr corrcoef mutual_info_classif mutual_info_r
 CHOOSES: Final = words(
     "max min argmax argmin nanargmax nanargmin idxmax idxmin sorted sort nlargest nsmallest sort_values argsort"
 )
+IMPORTANCES: Final = words(
+    "feature_importances_ coef_ ranking_ support_ scores_ pvalues_ get_support get_feature_names_out"
+)
+"""Attributes and methods of fitted models and selectors that describe columns."""
 ORDERS: Final = words("sorted sort sort_values argsort")
 """Calls that only order; taking a part of the result is a choice."""
 INDEXES: Final = words("arange range permutation randperm")

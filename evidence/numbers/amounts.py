@@ -3,10 +3,13 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from ml_intern.evidence.checks.hints import fitted_rows
 from ml_intern.evidence.checks.parsing import nodes_of
+from ml_intern.evidence.checks.statistics import row_count
+from ml_intern.evidence.code.tables import role_of
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.evidence.verdict import Claim
 from ml_intern.text.formatting import plural
@@ -14,6 +17,10 @@ from ml_intern.text.formatting import plural
 _ALL_ROWS: Final = re.compile(
     r"(?i)\b(?:train|fit)\w*\s+(?:\w+\s+){0,3}?(?:on|with)\s+(?:all|every|the (?:full|entire|whole))\s+"
     r"(?:of\s+)?(?:the\s+)?([\d,]+)\s+(?:\w+\s+)?rows\b"
+)
+_EACH_ROW: Final = re.compile(
+    r"(?i)\b(?:train|fit)\w*\s+(?:\w+\s+){0,3}?(?:on|with)\s+(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?rows?\b"
+    r"(?:\s+(?:of|in|from)\s+`?([\w./-]+\.[ct]sv)\b)?(?!\s+(?:of|in|from)\b)"
 )
 _SEED: Final = re.compile(r"(?i)\b(?:random )?seed\s*(?:=|:|of|is|was)?\s*(\d+)\b")
 _SETTING: Final = re.compile(r"^(?:random_state|seed|random_seed|global_seed|SEED)$")
@@ -28,12 +35,26 @@ def amount_claims(answer: str, seen: Observations, used: Sequence[Execution]) ->
         if 0 < rows < wanted:
             fact = f"the largest fit of {name} had {plural(rows, 'row')}"
             yield Claim(match[0], "contradicted", fact, "row", source=name)
+    for match in _EACH_ROW.finditer(answer):
+        yield from _each_row(match, seen, used)
     for match in _SEED.finditer(answer):
         known = {seed: run.name for run in used for seed in _seeds(run, seen)}
         if known and not any(_names(int(match[1]), run, seen) for run in used):
             listed = ", ".join(map(str, sorted(known)[:5]))
             name = next(iter(known.values()))
             yield Claim(match[0], "contradicted", f"the seeds in {name} are {listed}", "seed", source=name)
+
+
+def _each_row(match: re.Match[str], seen: Observations, used: Sequence[Execution]) -> Iterator[Claim]:
+    """Yield "trained on all rows" if the largest fit had fewer rows than the training file."""
+    for run in used:
+        opened = [Path(path) for path in run.opened if path.endswith((".csv", ".tsv")) and path not in seen.written]
+        named = Path(match[1]).name if match[1] else ""
+        files = [path for path in opened if path.name == named or (not named and role_of(path.stem) == "train")]
+        rows, total = fitted_rows(run), row_count(files[0]) if len(files) == 1 else 0
+        if 0 < rows < total:
+            fact = f"the largest fit of {run.name} had {plural(rows, 'row')}, and {seen.short(files[0])} has {total}"
+            yield Claim(match[0], "unsupported", fact, "row", source=run.name)
 
 
 def _seeds(run: Execution, seen: Observations) -> Iterator[int]:

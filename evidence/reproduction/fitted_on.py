@@ -38,7 +38,7 @@ def doubt_about(evaluation: Evaluation, output: str, seen: Observations) -> Doub
     runs = _made(evaluation.files[0], seen)
     digests = {digest for run in runs for hint in run.hints for digest in _reported(hint, labelled["model"])}
     columns = [str(name) for name in json.loads(labelled["columns"])]
-    unknown = None if exact else Doubt("it is not known which columns the model was fitted on")
+    unknown = None if exact else Doubt("the columns that the model was fitted on are unknown")
     if not digests:
         return unknown
     tables = _tables(runs)

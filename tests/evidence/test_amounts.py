@@ -47,3 +47,22 @@ def test_an_amount_is_contradicted_only_where_it_is_known(
     run = ran(tmp_path, text="done", hints=hints)
     verdict = asyncio.run(check_answer(answer, Observations(tmp_path, (tmp_path,), "", (run,), level="quick")))
     assert [one.state for one in verdict.claims if one.state == "contradicted"] == contradicted
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows", "status"),
+    [
+        ("It was trained on all rows.", 3, "marked"),
+        ("It was trained on all the rows of train.csv.", 3, "marked"),
+        ("It was trained on all rows.", 4, "held"),
+        ("It was trained on all rows of the first fold.", 3, "held"),
+        ("It was trained on all rows of other.csv.", 3, "held"),
+        ("It was trained with every feature.", 3, "held"),
+    ],
+)
+def test_all_rows_are_those_of_the_training_file(answer: str, rows: int, status: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("m.fit(df.query('kind != 2'))")
+    (tmp_path / "train.csv").write_text("x,kind\n" + "1,2\n" * 4)
+    run = ran(tmp_path, text="done", opened=["train.csv"], hints=("start 3.12", f"fit SVC rows={rows}"))
+    found = asyncio.run(check_answer(answer, Observations(tmp_path, (tmp_path,), "", (run,), level="quick")))
+    assert found.status == status

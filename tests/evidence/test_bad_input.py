@@ -100,6 +100,13 @@ def test_code_that_a_program_makes_is_read_from_its_file_or_named_as_not_read(tm
     assert verdict(tmp_path, "exec('x = 1')\nmodel.exec(code)").incomplete == ()
 
 
+def test_code_that_was_removed_after_it_ran_is_named_as_not_read(tmp_path: Path) -> None:
+    run = ran(tmp_path, text="accuracy=0.8125", opened=["made.py"])
+    found = asyncio.run(check_answer(ANSWER, Observations(tmp_path, (tmp_path,), "", (run,))))
+    assert found.incomplete == ("command 1: made.py was not read, since it was removed after it ran",)
+    assert verdict(tmp_path, "").incomplete == ()
+
+
 def test_a_program_without_python_is_checked_by_what_it_printed(tmp_path: Path) -> None:
     run = ran(tmp_path, "./score test.csv", text="accuracy=0.8125", opened=["score", "test.csv"])
     found = asyncio.run(check_answer(ANSWER, Observations(tmp_path, (tmp_path,), "", (run,), level="standard")))
