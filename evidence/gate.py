@@ -1,6 +1,7 @@
 """The check of an answer before it counts as done. CHECKS is the table of what is checked at which level."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,11 @@ from ml_intern.evidence.verdict import AnswerVerdict, Claim
 from ml_intern.graph.limits import VERIFY_LEVELS, VerifyLevel
 
 _MAX_FINDINGS: Final = 30
+_SIGNAL: Final = re.compile(
+    r"(?m)^\S+: line \d+: +\d+ "
+    r"(Segmentation fault|Aborted|Bus error|Illegal instruction|Floating point exception|Killed)\b"
+)
+"""The line of bash about a program that a signal ended."""
 
 
 @dataclass(frozen=True)
@@ -174,4 +180,11 @@ def _once(found: Sequence[T]) -> tuple[T, ...]:
 def _incomplete(seen: Observations) -> list[str]:
     missed = [f"{run.name}: {run.missed}" for run in seen.programs if run.missed and not run.remote]
     silent = [f"{run.name}: {why}" for run in seen.programs if (why := without_hints(run))]
-    return [*missed, *silent, *dict.fromkeys(unread_code(seen))]
+    return [*missed, *silent, *_crashes(seen), *dict.fromkeys(unread_code(seen))]
+
+
+def _crashes(seen: Observations) -> list[str]:
+    """Return the programs that a signal ended while their command succeeded: `python3 train.py; true`."""
+    ended = [(run.name, match[1]) for run in seen.programs if run.state == "done"
+             for match in _SIGNAL.finditer(run.text)]  # fmt: skip
+    return list(dict.fromkeys(f"{name}: a program ended early: {signal}" for name, signal in ended))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.observations import Observations
 from ml_intern.evidence.verdict import Claim, State
 
+_FULL: Final = 4096
+"""Free bytes of a disk that counts as full: less than one block."""
 _PATH: Final = re.compile(
     r"(?<![\w@:/.])((?:\.{0,2}/)?(?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,11}|(?:[\w.-]+/)+)(?![\w/])"
 )
@@ -149,8 +152,18 @@ def artifact_findings(answer: str, seen: Observations) -> Iterator[Finding]:
                 if other != path and same_content(path, other):
                     message = f"{seen.short(path)} has the same content as {seen.short(other)}, which was there before"
                     yield Finding("unchanged artifact", message, level="contradiction")
+            if path.suffix in WEIGHTS and _is_full(path):
+                message = f"the disk with {seen.short(path)} is full, so the file may be cut off"
+                yield Finding("full disk", message)
     if _TRAINED.search(answer):
         yield from _uploaded(seen)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path).free < _FULL
+    except OSError:  # it was removed
+        return False
 
 
 def _inputs(seen: Observations) -> list[Path]:

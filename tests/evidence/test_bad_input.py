@@ -55,6 +55,13 @@ def test_a_crash_in_c_is_not_a_result(tmp_path: Path) -> None:
     assert "ended as failed: exit code 139" in crashed.notes[0]
 
 
+def test_a_crash_that_the_command_hides_makes_the_evidence_incomplete(tmp_path: Path) -> None:
+    line = "/usr/bin/bash: line 1:     3 Segmentation fault      (core dumped) python3 train.py"
+    run = ran(tmp_path, "python3 train.py; true", text=f"accuracy=0.8125\n{line}\n[exit code 0]")
+    found = asyncio.run(check_answer(ANSWER, Observations(tmp_path, (tmp_path,), "", (run,))))
+    assert found.incomplete == ("command 1: a program ended early: Segmentation fault",)
+
+
 def test_more_files_than_are_recorded_make_the_evidence_incomplete(tmp_path: Path) -> None:
     watch = FileWatch([tmp_path])
     for number in range(MAX_PATHS + 5):
