@@ -303,7 +303,7 @@ class ComputeTarget(BaseModel):
     members: tuple[str, ...] = ()
     """pool: targets that share one queue of runs."""
     max_runs: Annotated[int, Field(ge=1)] | None = None
-    """Runs at once; others wait. null: any number on a machine, one in pools and sweeps. Slurm has its own queue."""
+    """Runs at once; others wait. null: any number on a machine, one in pools and sweeps. slurm: only for a sweep."""
     workdir: str = "~/.ml-intern-runs"
     """The folder there for runs and delivered files; for Slurm on a file system that the nodes share."""
     setup: str = ""

@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ml_intern.configs.errors import LimitReached, TemporaryError
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ToolContext
 from ml_intern.graph.limits import UNLIMITED
-from ml_intern.runs.backends.base import Backend, RunPlan
+from ml_intern.runs.backends.base import Backend, LaunchesTogether, RunPlan
 from ml_intern.runs.backends.registry import backend_of, backend_spec
 from ml_intern.runs.notify import conditions_json
 from ml_intern.runs.poll import stop
@@ -57,13 +58,28 @@ async def start_runs(plans: Sequence[RunPlan], context: ToolContext) -> list[Run
     if rows[-1] is None:  # none was launched yet
         rows = await _record_all(plans, ids, rows, context)
     await context.set_handle(ids[0])
+    pairs = list(zip(plans, filter(None, rows), strict=True))
+    if len(plans) > 1 and isinstance(backend := backend_of(plans[0].backend, store), LaunchesTogether):
+        return await _started_together(backend, pairs, context)
     started = []
-    for plan, row in zip(plans, filter(None, rows), strict=True):
+    for plan, row in pairs:
         try:
             started.append(await _started(plan, row, context, only_scripts=False))
         except ToolError:
             started.append(await store.runs.get(row.id) or row)
     return started
+
+
+async def _started_together(
+    backend: LaunchesTogether, pairs: Sequence[tuple[RunPlan, RunRow]], context: ToolContext
+) -> list[RunRow]:
+    """Start the runs of a sweep that have no handle yet, in one request, and return the rows of all."""
+    waiting = {row.id: plan for plan, row in pairs if row.open and row.handle is None}
+    for id, plan in waiting.items():
+        await record_launch(id, plan, context)
+    await _completed(_launch_all(backend, waiting, [row.id for _, row in pairs], context), context)
+    _notice(context)
+    return [await context.services.store.runs.get(row.id) or row for _, row in pairs]
 
 
 async def _record_all(
@@ -83,10 +99,15 @@ async def _record_all(
 async def _started(plan: RunPlan, row: RunRow, context: ToolContext, *, only_scripts: bool) -> RunRow:
     if row.open and row.handle is None:
         await record_launch(row.id, plan, context, only_scripts=only_scripts)
-        row = await _launched(plan, row, context)
+        backend = backend_of(row.backend, context.services.store)
+        (row,) = await _completed(_launch(backend, plan, row, context), context)
+    _notice(context)
+    return row
+
+
+def _notice(context: ToolContext) -> None:
     if context.scope.watch is not None:
         context.scope.watch.notice()
-    return row
 
 
 async def _record(plan: RunPlan, id: str, context: ToolContext) -> RunRow:
@@ -122,20 +143,19 @@ def _reservation(plan: RunPlan, context: ToolContext) -> CostReservation | None:
     return CostReservation(plan.max_usd, None if cap == UNLIMITED else cap)
 
 
-async def _launched(plan: RunPlan, row: RunRow, context: ToolContext) -> RunRow:
-    backend = backend_of(row.backend, context.services.store)
-    work = asyncio.ensure_future(_launch(backend, plan, row, context))
+async def _completed(launch: Coroutine[Any, Any, list[RunRow]], context: ToolContext) -> list[RunRow]:
+    """Perform a launch and return the rows of its runs. An interrupted one is completed, then its runs are stopped."""
+    work = asyncio.ensure_future(launch)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        # An interrupted launch would leave an unknown run: complete it, then stop the run.
         await asyncio.wait({work})
         if not work.exception():
-            await stop(context.services.store, work.result())
+            await asyncio.gather(*(stop(context.services.store, row) for row in work.result()))
         raise
 
 
-async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolContext) -> RunRow:
+async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolContext) -> list[RunRow]:
     runs = context.services.store.runs
     try:
         handle = await backend.find(row.id) or await backend.launch(plan, row.id, context)
@@ -145,4 +165,26 @@ async def _launch(backend: Backend, plan: RunPlan, row: RunRow, context: ToolCon
     except TemporaryError as error:
         raise ToolError(f"{row.id} may have started ({error.message}); check with `jobs list`") from error
     await runs.update(row.id, handle=handle, state=RUNNING)
-    return replace(row, handle=handle, state=RUNNING)
+    return [replace(row, handle=handle, state=RUNNING)]
+
+
+async def _launch_all(
+    backend: LaunchesTogether, plans: Mapping[str, RunPlan], sweep: Sequence[str], context: ToolContext
+) -> list[RunRow]:
+    """Start runs that are not found. Those that cannot start have failed; if nothing answers, they may have started."""
+    runs = context.services.store.runs
+    handles = dict[str, str]()
+    try:
+        found = await asyncio.gather(*map(backend.find, plans))
+        handles = {id: handle for id, handle in zip(plans, found, strict=True) if handle}
+        absent = {id: plan for id, plan in plans.items() if id not in handles}
+        if absent:
+            handles |= await backend.launch_all(absent, sweep, context)
+    except ToolError as error:
+        for id in plans.keys() - handles.keys():
+            await runs.end(id, RunEnding("failed", reason=redact(str(error))))
+    except TemporaryError:
+        return []
+    for id, handle in handles.items():
+        await runs.update(id, handle=handle, state=RUNNING)
+    return [row for id in handles if (row := await runs.get(id))]

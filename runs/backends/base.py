@@ -92,6 +92,8 @@ class BackendSpec:
     """How many machines one of its runs may use."""
     selects_gpus: bool = False
     """A run may ask for GPUs by their number, or by kind and number."""
+    has_queue: bool = False
+    """Its cluster decides how many runs are executed at once, unless a limit is given."""
     needs_target: bool = False
     """A run names a target of the settings, see configs/settings.py."""
     is_agent: bool = False
@@ -152,6 +154,21 @@ class Backend(Protocol):
 
     async def cancel(self, handle: str) -> None:
         """Stop the run and all its processes. A run that has ended stays as it is. Raises TemporaryError."""
+        ...
+
+
+@runtime_checkable
+class LaunchesTogether(Backend, Protocol):
+    """A backend that starts the runs of a sweep in one request."""
+
+    async def launch_all(
+        self, plans: Mapping[str, RunPlan], sweep: Sequence[str], context: "ToolContext"
+    ) -> dict[str, str]:
+        """Start runs with the same resources by id, as `launch` does for each, and return their handles.
+
+        `sweep` has the ids of all runs of the sweep, also of those that are not to be started. Raises as `launch`;
+        after a ToolError, none of them was started.
+        """
         ...
 
 

@@ -86,6 +86,12 @@ def _open_remote(store: "Store") -> Backend:
     return OwnMachines(store)
 
 
+def _open_slurm(store: "Store") -> Backend:
+    from ml_intern.runs.backends.slurm_clusters import SlurmClusters
+
+    return SlurmClusters(store)
+
+
 def _open_ray(store: "Store") -> Backend:
     from ml_intern.runs.ray.jobs import RayJobs
 
@@ -119,10 +125,11 @@ SANDBOX = BackendSpec("sandbox", _open_sandbox, is_remote=True)
 SSH = BackendSpec("ssh", _open_remote, is_remote=True, needs_target=True)
 SLURM = BackendSpec(
     "slurm",
-    _open_remote,
+    _open_slurm,
     is_remote=True,
     max_nodes=MAX_NODES,
     selects_gpus=True,
+    has_queue=True,
     needs_target=True,
     poll_seconds=2.0,
 )

@@ -73,19 +73,16 @@ class OwnMachines:
         """
         order = start_order(plan, known["id"], ComputeTarget.model_validate(known["target"]), tree)
         try:
-            await _deliver(self._far_side(known), tree, order.script)
+            await _deliver(self.far_side(known), tree, order.script)
         except TemporaryError as error:
             raise ToolError(f"the run was not started: {error.message}; {error.remedy}") from error
         return order.fields
 
     async def start(self, known: Mapping[str, Any], order: Mapping[str, Any], secrets: Sequence[str]) -> str:
         """Start a delivered run and return its handle. Its place is recorded first. Raises as `launch`."""
-        folder = await asyncio.to_thread(make_run_folder, self._home, known["id"])
-        await asyncio.to_thread(replace_file, folder / TARGET, json.dumps(known))
-        values = {name: await asyncio.to_thread(secret_value, name) for name in secrets}
-        whole = {**order, "environment": {**order["environment"], **values}}
-        await self._far_side(known).call("start", whole)
-        self._requests_of(known).forget()
+        await asyncio.to_thread(self.record_place, known)
+        await self.far_side(known).call("start", await with_secrets(order, secrets))
+        self.forget_status(known)
         return json.dumps(known)
 
     async def find(self, id: str) -> str | None:
@@ -142,13 +139,13 @@ class OwnMachines:
         """Stop the run and all its processes. Raises TemporaryError."""
         known = json.loads(handle)
         await self._asked(known, "cancel")
-        self._requests_of(known).forget()
+        self.forget_status(known)
 
     async def withdraw(self, handle: str) -> bool:
         """Take a run out of its machine's queue. Return False when it does not wait there. Raises TemporaryError."""
         known = json.loads(handle)
         withdrawn = bool((await self._asked(known, "withdraw"))["withdrawn"])
-        self._requests_of(known).forget()
+        self.forget_status(known)
         return withdrawn
 
     async def fetch_outputs(
@@ -156,11 +153,20 @@ class OwnMachines:
     ) -> Outputs:
         """Copy the matching files of a run below `place`. Raises ToolError and TemporaryError."""
         known = json.loads(handle)
-        return await fetch_outputs(self._far_side(known), known["id"], patterns, place, written=written)
+        return await fetch_outputs(self.far_side(known), known["id"], patterns, place, written=written)
 
     # --- the far side
 
-    def _far_side(self, known: Mapping[str, Any]) -> FarSide:
+    def record_place(self, known: Mapping[str, Any]) -> None:
+        """Record where a run starts, so that it can be found after a crash. It blocks."""
+        replace_file(make_run_folder(self._home, known["id"]) / TARGET, json.dumps(known))
+
+    def forget_status(self, known: Mapping[str, Any]) -> None:
+        """Ask the machine of a run again at the next question about its status."""
+        self._requests_of(known).forget()
+
+    def far_side(self, known: Mapping[str, Any]) -> FarSide:
+        """Return the connection to the machine of a run."""
         key = json.dumps(known["target"])
         if key not in self._far_sides:
             target = ComputeTarget.model_validate(known["target"])
@@ -170,7 +176,7 @@ class OwnMachines:
     def _requests_of(self, known: Mapping[str, Any]) -> StatusRequests:
         key = json.dumps(known["target"])
         if key not in self._requests:
-            self._requests[key] = StatusRequests(self._far_side(known))
+            self._requests[key] = StatusRequests(self.far_side(known))
         return self._requests[key]
 
     async def _status(self, known: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -181,7 +187,7 @@ class OwnMachines:
 
     async def _asked(self, known: Mapping[str, Any], operation: str, **more: Any) -> dict[str, Any]:
         try:
-            return await self._far_side(known).call(operation, {"id": known["id"], **more})
+            return await self.far_side(known).call(operation, {"id": known["id"], **more})
         except ToolError as error:
             raise TemporaryError(f"{known['id']}: {error}", "try again later") from error
 
@@ -200,6 +206,12 @@ def placed(name: str, target: ComputeTarget, plan: RunPlan, id: str) -> dict[str
 def delivered_root(plan: RunPlan, context: ToolContext) -> Path:
     """Return the folder whose files are delivered: the workspace, or a working folder outside it."""
     return context.workspace if plan.workdir.is_relative_to(context.workspace) else plan.workdir
+
+
+async def with_secrets(order: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    """Return an order with the values of secrets in its environment."""
+    values = {name: await asyncio.to_thread(secret_value, name) for name in secrets}
+    return {**order, "environment": {**order["environment"], **values}}
 
 
 def target_of(name: str, targets: Mapping[str, Any]) -> ComputeTarget:

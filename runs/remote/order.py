@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -62,6 +62,13 @@ def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFo
         "note": _note(tree),
     }
     return StartOrder(fields, script)
+
+
+def array_order(orders: Sequence[Mapping[str, Any]], sweep: Sequence[str], at_once: int) -> dict[str, Any]:
+    """Return the order that starts runs of a sweep together, with the fields that all have in common only once."""
+    common = {name: value for name, value in orders[0].items() if all(one[name] == value for one in orders)}
+    runs = [{name: value for name, value in one.items() if name not in common} for one in orders]
+    return {"sweep": list(sweep), "common": common, "runs": runs, "at_once": at_once}
 
 
 def _script_path(plan: RunPlan, tree: DeliveredFolder, id: str) -> PurePosixPath:

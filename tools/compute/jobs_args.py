@@ -76,7 +76,12 @@ class JobsArgs(ToolArgs):
         0, ge=0, le=MAX_RUNS, description="sweep: number of runs by random or optuna; 0: all combinations."
     )
     seed: int = Field(0, ge=0, description="sweep: seed of the random combinations.")
-    at_once: int = Field(1, ge=1, le=MAX_RUNS, description="sweep: runs at once on one machine; others wait.")
+    at_once: int = Field(
+        0,
+        ge=0,
+        le=MAX_RUNS,
+        description="sweep: runs at once; others wait. 0: one on a machine and by optuna, no limit on Slurm.",
+    )
     when: str = Field("", max_length=100, description="schedule: @hourly, @daily, @weekly, or a cron expression.")
     schedule: str = Field("", max_length=100, description="schedules, ..._schedule: the id of a schedule.")
     override: list[RuleName] = Field(
@@ -137,7 +142,7 @@ async def build_plans(args: JobsArgs, context: ToolContext) -> list[RunPlan]:
             "name": " ".join(filter(None, [args.name, title(values)]))[:MAX_NAME],
         }
         plan = await build_plan(args.model_copy(update=changes), context)
-        plans.append(replace(plan, slots=args.at_once))
+        plans.append(replace(plan, slots=args.at_once or (0 if backend_spec(plan.backend).has_queue else 1)))
     return plans
 
 
@@ -149,7 +154,7 @@ async def _optuna_plans(args: JobsArgs, placed: Sequence[str], context: ToolCont
         raise ToolError("sweep requires parameters, each with at least one value")
     plan = await build_plan(args.model_copy(update={"args": [*args.args, *further]}), context)
     plans = optuna_plans(plan, args.parameters, args.samples, args.seed, args.metric, context)
-    return [replace(one, slots=args.at_once) for one in plans]
+    return [replace(one, slots=args.at_once or 1) for one in plans]
 
 
 async def build_plan(args: JobsArgs, context: ToolContext) -> RunPlan:

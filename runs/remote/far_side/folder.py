@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 RESERVE_BYTES = 1 << 14
+ORDER = "order.json"
+"""The order of a run that waits for its job, with its secrets."""
 CANCELLED = "cancelled"
 """A file that says that the user cancelled the job of a run."""
 

@@ -16,6 +16,7 @@ from ml_intern.runs.remote.far_side import slots
 from ml_intern.runs.remote.far_side.delivery import prepare
 from ml_intern.runs.remote.far_side.folder import (
     CANCELLED,
+    ORDER,
     boot_id,
     is_supervised,
     locked,
@@ -39,8 +40,8 @@ def start(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     lock = locked(folder)
     if lock is not None:
         if not read_status(folder):
-            order["cwd"] = str(prepare(root, folder, order))
             if order["sbatch"] is None:
+                order["cwd"] = str(prepare(root, folder, order))
                 detach(folder, order, lock)
             else:
                 submit(folder, order)
@@ -111,6 +112,7 @@ def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         time.sleep(POLL_SECONDS)
     if status["state"] == "queued" and read_status(folder).get("state") == "queued":
         write_status(folder, {**status, "state": "cancelled", "reason": "it was stopped", "finished": time.time()})
+        (folder / ORDER).unlink(missing_ok=True)
     return state(folder)
 
 

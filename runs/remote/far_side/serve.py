@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.remote.far_side.delivery import missing, prune, receive
+from ml_intern.runs.remote.far_side.job_arrays import start_array
 from ml_intern.runs.remote.far_side.machine import probe
 from ml_intern.runs.remote.far_side.runs import (
     abandon,
@@ -37,8 +38,10 @@ PROBLEMS = {
 
 OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
     one.__name__: one
-    for one in (missing, prune, start, states, log, cancel, abandon, outputs, content, usage, probe, withdraw)
-}
+    for one in (
+        missing, prune, probe, start, start_array, states, log, cancel, withdraw, abandon, outputs, content, usage,
+    )
+}  # fmt: skip
 
 
 def serve(root_text: str, operation: str, far_side: str) -> None:

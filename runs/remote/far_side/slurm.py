@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ml_intern.runs.remote.far_side.folder import locked, read_status, write_file, write_status
+from ml_intern.runs.remote.far_side.delivery import prepare
+from ml_intern.runs.remote.far_side.folder import ORDER, locked, read_status, write_file, write_status
 from ml_intern.runs.remote.far_side.supervisor import LEFT_QUEUE, supervise
 
 START_SECONDS = 30.0
@@ -31,34 +32,79 @@ def _slurm(*command: str) -> str:
 
 def submit(folder: Path, order: dict[str, Any]) -> None:
     """Submit a run as a job of Slurm, unless a job of that name exists. The job starts this file as its supervisor."""
-    job = _slurm("squeue", "--noheader", "--me", f"--name={order['id']}", "--format=%i").split("\n")[0]
-    if not job:
-        write_file(folder / "order.json", json.dumps(order))
-        (folder / "job.sh").write_text(f'#!/bin/sh\nexec python3 "{order["far_side"]}" "{folder}"\n')
-        again = "--requeue" if order.get("requeue") else "--no-requeue"
-        fixed = ("--parsable", again, "--open-mode=append", f"--job-name={order['id']}", f"--output={folder}/slurm.txt")
-        job = _slurm("sbatch", *fixed, *order["sbatch"], str(folder / "job.sh")).split(";")[0]
+    jobs = named_jobs(order["id"])
+    write_order(folder, order)
+    if not jobs:
+        text = f'#!/bin/sh\nexec python3 "{order["far_side"]}" "{folder}"\n'
+        try:
+            jobs = [submit_script(folder / "job.sh", text, order, f"--output={folder}/slurm.txt")]
+        except OSError:
+            (folder / ORDER).unlink()
+            raise
+    record_job(folder, jobs[0])
+
+
+def named_jobs(name: str) -> list[str]:
+    """Return the numbers of the jobs in the queue with a name; of an array, those of its tasks, such as 12_0."""
+    return _slurm("squeue", "--noheader", "--me", "--array", f"--name={name}", "--format=%i").split()
+
+
+def write_order(folder: Path, order: dict[str, Any]) -> None:
+    """Write the order of a run for its job."""
+    write_file(folder / ORDER, json.dumps(order))
+
+
+def submit_script(script: Path, text: str, order: dict[str, Any], *more: str) -> str:
+    """Submit a script with the options of an order, and return the number of the job. Raises OSError."""
+    script.write_text(text)
+    again = "--requeue" if order["requeue"] else "--no-requeue"
+    fixed = ("--parsable", again, "--open-mode=append", f"--job-name={order['id']}", *more)
+    return _slurm("sbatch", *fixed, *order["sbatch"], str(script)).split(";")[0]
+
+
+def record_job(folder: Path, job: str) -> None:
+    """Record the job of a run, after which it may start, unless the run has a status."""
     if not read_status(folder):
         write_status(folder, {"state": "queued", "job": job, "submitted": time.time()})
 
 
 def run_job(folder: Path) -> None:
-    """Supervise the run of a job. The order, which may contain secrets, is deleted before a run that starts once."""
+    """Prepare and supervise the run of a job. The order, which may contain secrets, is deleted if it starts once."""
     deadline = time.monotonic() + START_SECONDS
     starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     ready = ("queued", "running") if starts else ("queued",)  # running: its node failed
     while read_status(folder).get("state") not in ready or (lock := locked(folder)) is None:
-        if time.monotonic() > deadline or "finished" in read_status(folder):
+        if "finished" in read_status(folder):
+            (folder / ORDER).unlink(missing_ok=True)
+            return
+        if time.monotonic() > deadline:
             return
         time.sleep(POLL_SECONDS)
-    order = json.loads((folder / "order.json").read_text())
-    if starts:
-        order.update(used=read_status(folder).get("used", 0.0), note=f"ml-intern: Slurm started it again ({starts})\n")
-    if not order.get("requeue"):
-        (folder / "order.json").unlink()
-    supervise(folder, order, lock)
+    order = json.loads((folder / ORDER).read_text())
+    if not order["requeue"]:
+        (folder / ORDER).unlink()
+    if _is_prepared(folder, order):
+        if starts:
+            used = read_status(folder).get("used", 0.0)
+            order.update(used=used, note=f"ml-intern: Slurm started it again ({starts})\n")
+        supervise(folder, order, lock)
     if "finished" in read_status(folder):
-        (folder / "order.json").unlink(missing_ok=True)
+        (folder / ORDER).unlink(missing_ok=True)
+
+
+def _is_prepared(folder: Path, order: dict[str, Any]) -> bool:
+    """Create the working folder on the first start of a run. Return whether it is there; if not, the run has failed."""
+    if "cwd" in order:
+        return True
+    try:
+        order["cwd"] = str(prepare(folder.parent.parent, folder, order))
+        if order["requeue"]:
+            write_order(folder, order)
+    except OSError as error:
+        ending = {"state": "failed", "exit_code": None, "reason": f"its files could not be copied: {error}"}
+        write_status(folder, {**read_status(folder), **ending, "finished": time.time()})
+        return False
+    return True
 
 
 def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -87,8 +133,11 @@ def _hours(reason: str) -> str:
 
 
 def cancel_job(status: dict[str, Any]) -> None:
-    """Cancel a job that waits; let the supervisor of one that runs stop it."""
-    _slurm("scancel", *(["--batch", "--signal=TERM"] if status["state"] == "running" else []), status["job"])
+    """Cancel a job that waits; let the supervisor of one that runs stop it. Raises OSError."""
+    words = ["--batch", "--signal=TERM"] if status["state"] == "running" else []
+    said = subprocess.run(["scancel", *words, status["job"]], capture_output=True, text=True, timeout=60, check=False)
+    if said.stderr:  # without a message, it failed because the job is ending
+        raise OSError(" ".join(said.stderr.split())[-500:])
 
 
 def _job_state(job: str) -> str:
@@ -103,6 +152,6 @@ def _queue(root: Path, seconds: float) -> dict[str, list[str]]:
     """Return the user's jobs by id with state, reason and estimated start, at most `seconds` old."""
     kept = root / "squeue.txt"
     if not kept.exists() or abs(time.time() - kept.stat().st_mtime) > seconds:
-        write_file(kept, _slurm("squeue", "--noheader", "--me", "--format=%i|%T|%r|%S"))
+        write_file(kept, _slurm("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%S"))
     rows = [line.split("|") for line in kept.read_text().splitlines()]
     return {row[0]: row[1:] for row in rows if len(row) == 4}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml_intern.execution.call import ToolError
-from ml_intern.runs.backends.base import RunPlan
+from ml_intern.runs.backends.base import LaunchesTogether, RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, stop
 from ml_intern.store.runs import RunRow
@@ -43,7 +43,7 @@ def box(bench: Bench, configuration: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def jobs_in_queue(name: str) -> list[str]:
     return subprocess.run(
-        ["squeue", "-h", f"--name={name}", "--format=%i"], capture_output=True, text=True, check=True
+        ["squeue", "-h", "--array", f"--name={name}", "--format=%i"], capture_output=True, text=True, check=True
     ).stdout.split()
 
 
@@ -190,6 +190,54 @@ async def test_a_submission_that_was_cut_off_is_found_by_its_name(box: RemoteBen
     assert len(first) == 1
     assert jobs_in_queue("run-cut") == first
     await backend.cancel(handle)
+
+
+async def test_a_sweep_is_one_job_array_whose_runs_are_cancelled_one_by_one(box: RemoteBench) -> None:
+    box.target["max_runs"] = 1
+    result = await box.jobs(
+        operation="sweep", target="box", command="echo f1={n}; [ {n} = 3 ] || sleep 600", parameters={"n": [1, 2, 3]}
+    )
+    assert result.ok, result.text
+    rows = await box.store.runs.list()
+    assert [job.partition("_")[2] for job in jobs_in_queue(rows[0].id)] == ["0", "1", "2"]
+    await until(lambda: read_text(box, rows[0], "log.txt") != "")
+    waiting = await poll(box.store, rows[2])
+    assert (waiting.state, waiting.reason) == ("queued", "waiting: JobArrayTaskLimit")
+    assert (await stop(box.store, rows[1])).state == "cancelled"
+    assert (await stop(box.store, rows[0])).state == "cancelled"
+    last = await box.ended(rows[2])
+    assert (last.state, last.metrics, read_text(box, rows[1], "log.txt")) == ("succeeded", '{"f1": 3.0}', "")
+    assert not any(read_text(box, row, "order.json") for row in rows)
+
+
+async def test_an_array_whose_submission_was_cut_off_is_found_and_starts_each_run_once(
+    box: RemoteBench, tmp_path: Path
+) -> None:
+    cut = tmp_path / "bin"
+    cut.mkdir()
+    (cut / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch --begin=now+5 "$@" > /dev/null\nkill -9 $PPID\n')
+    (cut / "sbatch").chmod(0o755)
+    backend, context = backend_of("slurm", box.store), box.context()
+    assert isinstance(backend, LaunchesTogether)
+    words = ("bash", "-c", "echo $SLURM_ARRAY_TASK_ID >> $PLACE")
+    place = {"PLACE": str(tmp_path / "place")}
+    one = RunPlan("slurm", "once", box.workspace, words, target="box", limit_s=60, environment=place)
+    sweep = [f"run-cut{number}" for number in range(3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{cut}:{os.environ['PATH']}")
+        with pytest.raises(ToolError):
+            await backend.launch_all(dict.fromkeys(sweep, one), sweep, context)
+    first = jobs_in_queue(sweep[0])
+    assert await backend.abandon(sweep[1])
+    left = dict.fromkeys((sweep[0], sweep[2]), one)
+    for _ in range(2):
+        handles = await backend.launch_all(left, sweep, context)
+        assert jobs_in_queue(sweep[0]) == first
+    for id, handle in zip(left, handles.values(), strict=True):
+        row = RunRow(id, "", "once", backend="slurm", handle=handle, log=str(tmp_path / id))
+        await box.store.runs.add(row)
+        assert (await box.ended(row)).state == "succeeded"
+    assert sorted((tmp_path / "place").read_text().split()) == ["0", "2"]
 
 
 @pytest.mark.parametrize(
