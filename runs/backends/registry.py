@@ -87,7 +87,7 @@ def _open_remote(store: "Store") -> Backend:
 
 
 def _open_slurm(store: "Store") -> Backend:
-    from ml_intern.runs.backends.slurm_clusters import SlurmClusters
+    from ml_intern.runs.remote.slurm_clusters import SlurmClusters
 
     return SlurmClusters(store)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_intern.execution.call import ToolError
 from ml_intern.sandbox.git.reader import open_git
 from ml_intern.snapshots.scan import is_secret
-from ml_intern.text.digests import file_digest
+from ml_intern.text.digests import content_digest
 
 MAX_FILES = 50_000
 MAX_BYTES = 1 << 30
@@ -59,7 +59,7 @@ def read_tree(root: Path, *, ignored: bool = False) -> DeliveredFolder:
                     f"{root} is too large to deliver (at most {MAX_FILES:,} files and {MAX_BYTES >> 30} GB); list data "
                     "and outputs in .gitignore, and pass data by a path on the machine or as a dataset id"
                 )
-            tree.files.append(DeliveredFile(path, file_digest(root / path), about.st_size, stat.S_IMODE(about.st_mode)))
+            tree.files.append(DeliveredFile(path, content_digest(root / path), about.st_size, stat.S_IMODE(about.st_mode)))
     return tree
 
 

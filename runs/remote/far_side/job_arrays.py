@@ -40,7 +40,7 @@ def start_array(root: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _waited(folder: Path) -> IO[str]:
-    """Return the lock of an array once no other start holds it."""
+    """Wait for another start of an array, and return its lock."""
     while True:
         lock = locked(folder)
         if lock is not None:
