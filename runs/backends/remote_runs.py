@@ -229,7 +229,10 @@ async def _deliver(far_side: FarSide, tree: DeliveredFolder, script: Mapping[str
     absent = (await far_side.call("missing", {"digests": list(parts)}))["missing"]
     if absent:
         files = [[digest, sizes[digest]] for digest in absent]
-        await far_side.call("receive", {"files": files}, [parts[digest] for digest in absent])
+        try:
+            await far_side.call("receive", {"files": files}, [parts[digest] for digest in absent])
+        except FileNotFoundError as error:
+            raise ToolError(f"{error.filename} was deleted while it was sent; start the run again") from error
 
 
 def _unpacked(text: str) -> bytes:

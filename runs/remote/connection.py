@@ -1,11 +1,12 @@
 """Call the far side: over ssh, or for a Slurm cluster of this machine directly."""
 
 import asyncio
+import io
 import json
 import os
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,10 @@ async def _exchange(process: asyncio.subprocess.Process, parts: Iterable[Path | 
         raise RuntimeError("the process has no pipes")
     reading = asyncio.ensure_future(process.stdout.read())
     try:
-        for part in parts:
-            await _send_part(part, process.stdin)
+        blocks = _blocks(parts)
+        while block := await asyncio.to_thread(next, blocks, b""):
+            process.stdin.write(block)
+            await process.stdin.drain()
         process.stdin.close()
     except (BrokenPipeError, ConnectionResetError):
         pass  # it ended before it read everything; its output says why
@@ -160,15 +163,18 @@ async def _exchange(process: asyncio.subprocess.Process, parts: Iterable[Path | 
     return output
 
 
-async def _send_part(part: Path | bytes, stream: asyncio.StreamWriter) -> None:
-    if isinstance(part, bytes):
-        stream.write(part)
-        await stream.drain()
-        return
-    with await asyncio.to_thread(part.open, "rb") as file:
-        while content := await asyncio.to_thread(file.read, CHUNK):
-            stream.write(content)
-            await stream.drain()
+def _blocks(parts: Iterable[Path | bytes]) -> Iterator[bytes]:
+    """Yield the content of all parts in blocks of about CHUNK bytes, however small the files are. It blocks."""
+    block = bytearray()
+    for part in parts:
+        with io.BytesIO(part) if isinstance(part, bytes) else part.open("rb") as file:
+            while content := file.read(CHUNK):
+                block += content
+                if len(block) >= CHUNK:
+                    yield bytes(block)
+                    block.clear()
+    if block:
+        yield bytes(block)
 
 
 def _line(order: Mapping[str, Any]) -> bytes:

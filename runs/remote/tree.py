@@ -59,7 +59,8 @@ def read_tree(root: Path, *, ignored: bool = False) -> DeliveredFolder:
                     f"{root} is too large to deliver (at most {MAX_FILES:,} files and {MAX_BYTES >> 30} GB); list data "
                     "and outputs in .gitignore, and pass data by a path on the machine or as a dataset id"
                 )
-            tree.files.append(DeliveredFile(path, content_digest(root / path), about.st_size, stat.S_IMODE(about.st_mode)))
+            digest = content_digest(root / path)
+            tree.files.append(DeliveredFile(path, digest, about.st_size, stat.S_IMODE(about.st_mode)))
     return tree
 
 

@@ -31,9 +31,10 @@ def missing(root: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 def receive(root: Path, order: dict[str, Any], stream: IO[bytes]) -> dict[str, Any]:
     """Store the files that follow the order on standard input, each with the size and digest of the list."""
+    for folder in {blob_path(root, digest).parent for digest, _ in order["files"]}:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for digest, size in order["files"]:
         path = blob_path(root, digest)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_name(f"{digest}.{os.getpid()}")
         try:
             if copy(stream, fresh, size) != digest:
