@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_intern.execution.call import ToolError
 from ml_intern.sandbox.git.reader import open_git
 from ml_intern.snapshots.scan import is_secret
-from ml_intern.text.digests import content_digest
+from ml_intern.text.digests import MAX_HASHED, content_digest, file_digest
 
 MAX_FILES = 50_000
 MAX_BYTES = 1 << 30
@@ -47,7 +47,11 @@ def read_tree(root: Path, *, ignored: bool = False) -> DeliveredFolder:
     """
     tree, total = DeliveredFolder(root), 0
     for path in _walked(root) if ignored else _listed(root):
-        about = (root / path).lstat()
+        place = root / path
+        try:
+            about = place.lstat()
+        except (FileNotFoundError, NotADirectoryError):  # deleted since it was listed, or in git only
+            continue
         if is_secret(os.fsencode(path)):
             tree.secrets.append(path)
         elif stat.S_ISLNK(about.st_mode):
@@ -59,7 +63,7 @@ def read_tree(root: Path, *, ignored: bool = False) -> DeliveredFolder:
                     f"{root} is too large to deliver (at most {MAX_FILES:,} files and {MAX_BYTES >> 30} GB); list data "
                     "and outputs in .gitignore, and pass data by a path on the machine or as a dataset id"
                 )
-            digest = content_digest(root / path)
+            digest = content_digest(place) if about.st_size > MAX_HASHED else file_digest(place)
             tree.files.append(DeliveredFile(path, digest, about.st_size, stat.S_IMODE(about.st_mode)))
     return tree
 
@@ -71,17 +75,14 @@ def _add_link(tree: DeliveredFolder, path: str) -> None:
 
 
 def _listed(root: Path) -> Iterator[str]:
-    """Yield the paths of files and symlinks below a folder."""
+    """Yield the paths that git lists below a folder, deleted files included, or those of all files without git."""
     query = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     with open_git(query, root) as git:
         said = git.run(seconds=GIT_SECONDS, cwd=root, start_new_session=True)
     if said is None:
         yield from _walked(root)
         return
-    for name in said.split(b"\0"):
-        path = os.fsdecode(name)
-        if path and (root / path).is_symlink() | (root / path).is_file():
-            yield path
+    yield from map(os.fsdecode, filter(None, said.split(b"\0")))
 
 
 def _walked(root: Path) -> Iterator[str]:
