@@ -17,6 +17,8 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 POLICY = "accounting/QOS policy"
 HOURS = "; ask for less time or name another account or qos: this one has too few hours left or a smaller limit"
+TURN = ("Priority", "Resources")
+"""The reasons of jobs that wait for their turn."""
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
@@ -46,7 +48,7 @@ def submit(folder: Path, order: dict[str, Any]) -> None:
 
 def named_jobs(name: str) -> list[str]:
     """Return the numbers of the jobs in the queue with a name; of an array, those of its tasks, such as 12_0."""
-    return _slurm("squeue", "--noheader", "--me", "--array", f"--name={name}", "--format=%i").split()
+    return _slurm("squeue", "--noheader", "--me", f"--name={name}", "--array", "--format=%i").split()
 
 
 def write_order(folder: Path, order: dict[str, Any]) -> None:
@@ -114,10 +116,11 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
     """
     jobs = _queue(root, seconds)
     if status["job"] in jobs:
-        word, reason, begins = jobs[status["job"]]
+        word, reason, place, begins = jobs[status["job"]]
         if word == "PENDING":
-            when = "" if begins == "N/A" else f", starts about {begins}"
-            return {**status, "state": "queued", "reason": f"waiting: {reason}{_hours(reason)}{when}"}
+            found = [f"{reason}{_hours(reason)}", f"place {place} in the queue" if place else ""]
+            found += [f"starts about {begins}"] if begins else []
+            return {**status, "state": "queued", "reason": f"waiting: {', '.join(filter(None, found))}"}
         return status
     if time.time() - max(status["submitted"], status.get("started", 0)) < 2 * seconds:
         return status
@@ -149,9 +152,31 @@ def _job_state(job: str) -> str:
 
 
 def _queue(root: Path, seconds: float) -> dict[str, list[str]]:
-    """Return the user's jobs by id with state, reason and estimated start, at most `seconds` old."""
-    kept = root / "squeue.txt"
+    """Return the user's jobs by id: state, reason, place in the queue, estimated start. At most `seconds` old."""
+    kept = root / "squeue.json"
+    known: dict[str, list[str]] = json.loads(kept.read_text()) if kept.exists() else {}
     if not kept.exists() or abs(time.time() - kept.stat().st_mtime) > seconds:
-        write_file(kept, _slurm("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%S"))
-    rows = [line.split("|") for line in kept.read_text().splitlines()]
-    return {row[0]: row[1:] for row in rows if len(row) == 4}
+        known = _asked(everyone=any(word == "PENDING" for word, *_ in known.values()))
+        write_file(kept, json.dumps(known))
+    return known
+
+
+def _asked(*, everyone: bool) -> dict[str, list[str]]:
+    """Ask for the user's jobs. Only together with those of everyone, their places in the queue are known."""
+    whose = () if everyone else ("--me",)
+    said = _slurm("squeue", "--noheader", *whose, "--array", "--format=%i|%T|%r|%S|%U|%P|%Q")
+    rows = [line.split("|") for line in said.splitlines() if line.count("|") == len("||||||")]
+    places = _places(rows) if everyone else {}
+    own = [row for row in rows if row[4] == str(os.getuid())]
+    return {row[0]: [row[1], row[2], places.get(row[0], ""), "" if row[3] == "N/A" else row[3]] for row in own}
+
+
+def _places(rows: list[list[str]]) -> dict[str, str]:
+    """Return the places of the jobs that wait for their turn, by priority among those of the same partition."""
+    found: dict[str, str] = {}
+    ahead: dict[str, int] = {}
+    for id, word, reason, _start, _user, partition, _priority in sorted(rows, key=lambda row: -int(row[6])):
+        if word == "PENDING" and reason in TURN:
+            ahead[partition] = ahead.get(partition, 0) + 1
+            found[id] = str(ahead[partition])
+    return found

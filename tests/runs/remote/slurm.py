@@ -70,10 +70,14 @@ def _configure(folder: Path) -> Path:
         "ReturnToService": 2, "MpiDefault": "none", "SwitchType": "switch/none", "MinJobAge": 2,
     }  # fmt: skip
     node = f"NodeName={_host()} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN"
-    partition = f"PartitionName=debug Nodes={_host()} Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:16"
+    nodes = f"Nodes={_host()} MaxTime=INFINITE State=UP"
+    partitions = [
+        f"PartitionName=debug {nodes} Default=YES OverSubscribe=FORCE:16",
+        f"PartitionName=single {nodes} OverSubscribe=EXCLUSIVE",
+    ]
     (folder / "slurm.conf").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
     with (folder / "slurm.conf").open("a") as file:
-        file.write(f"{node}\n{partition}\n")
+        file.write("\n".join([node, *partitions, ""]))
     return folder / "slurm.conf"
 
 

@@ -90,6 +90,18 @@ async def test_a_job_that_waits_says_why_and_is_cancelled(box: RemoteBench) -> N
     assert jobs_in_queue(row.id) == []
 
 
+async def test_jobs_that_wait_for_their_turn_show_their_places_in_the_queue(box: RemoteBench) -> None:
+    box.target["partition"] = "single"
+    _, *waiting = [await box.started(command="sleep 600") for _ in range(3)]
+    reasons = []
+    for _ in range(300):
+        reasons = [(await poll(box.store, row)).reason for row in waiting]
+        if [reason.partition("place ")[2][:1] for reason in reasons] == ["1", "2"]:
+            return
+        await asyncio.sleep(0.2)
+    pytest.fail(f"no places: {reasons}")
+
+
 async def test_cancelling_and_the_time_limit_end_everything_that_a_job_started(box: RemoteBench) -> None:
     await check_that_everything_ends(box)
 
@@ -215,7 +227,7 @@ async def test_an_array_whose_submission_was_cut_off_is_found_and_starts_each_ru
 ) -> None:
     cut = tmp_path / "bin"
     cut.mkdir()
-    (cut / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch --begin=now+5 "$@" > /dev/null\nkill -9 $PPID\n')
+    (cut / "sbatch").write_text('#!/bin/sh\n/usr/bin/sbatch --hold "$@" > /dev/null\nkill -9 $PPID\n')
     (cut / "sbatch").chmod(0o755)
     backend, context = backend_of("slurm", box.store), box.context()
     assert isinstance(backend, LaunchesTogether)
@@ -233,6 +245,7 @@ async def test_an_array_whose_submission_was_cut_off_is_found_and_starts_each_ru
     for _ in range(2):
         handles = await backend.launch_all(left, sweep, context)
         assert jobs_in_queue(sweep[0]) == first
+    await slurm("scontrol", "release", first[0].partition("_")[0])
     for id, handle in zip(left, handles.values(), strict=True):
         row = RunRow(id, "", "once", backend="slurm", handle=handle, log=str(tmp_path / id))
         await box.store.runs.add(row)
@@ -264,7 +277,8 @@ async def test_an_account_without_hours_is_named_when_slurm_refuses_a_job_and_wh
     (job,) = jobs_in_queue(row.id)
     refusal = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)"
     stand_in("sbatch", f'echo "{refusal}" >&2; exit 1')
-    stand_in("squeue", f'[ "$3" = "--name=run-x" ] || echo "{job}|PENDING|AssocGrpCPUMinutesLimit|N/A"; exit')
+    waits = f"PENDING|AssocGrpCPUMinutesLimit|N/A|{os.getuid()}|debug|1"
+    stand_in("squeue", f'[ "$3" = "--name=run-x" ] || echo "{job}|{waits}"; exit')
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{box.workspace.parent}/programs:{os.environ['PATH']}")
         waiting = await poll(box.store, row)
