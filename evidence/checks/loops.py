@@ -88,11 +88,30 @@ def _counts(node: ast.AST, noun: str, constants: dict[str, int]) -> Iterator[int
     if isinstance(node, ast.For | ast.comprehension) and isinstance(node.target, ast.Name):
         size = _size(node.iter, constants)
         if size is not None and _is_loop_of(node, noun):
-            yield size
+            yield from _passes(node, size, constants)
     if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp) and noun == "seed":
         first = node.generators[0]
         if isinstance(first.target, ast.Name) and _seeds(node, first.target.id):
             yield from _known(_size(first.iter, constants))
+
+
+def _passes(node: "ast.For | ast.comprehension", size: int, constants: dict[str, int]) -> Iterator[int]:
+    """Yield how often a loop may run: up to a break at a constant, and nothing if another condition can end it."""
+    stops = [
+        one for one in getattr(node, "body", ()) if isinstance(one, ast.If) and isinstance(one.body[-1], ast.Break)
+    ]
+    if not stops:
+        yield size
+    elif (last := _last_value(stops[0].test, node.target, constants)) is not None:
+        yield from (min(size, last), min(size, last + 1))
+
+
+def _last_value(test: ast.expr, target: ast.expr, constants: dict[str, int]) -> int | None:
+    """Return the value of a loop's variable at which a condition such as `epoch == 3` ends the loop."""
+    match test:
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.Eq() | ast.GtE()], comparators=[bound]):
+            return _size(bound, constants) if _is_name(target, name) else None
+    return None
 
 
 def _folds(node: ast.Call, constants: dict[str, int]) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ from ml_intern.evidence.numbers.names import metrics_in, plain
 
 _CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "accuracy_score": ("accuracy", "score", "f1"),
+    "top_k_accuracy_score": ("top-k accuracy", "recall", "score"),
     "balanced_accuracy_score": ("balanced accuracy", "recall", "score"),
     "f1_score": ("f1", "score", "dice", "accuracy"),
     "precision_score": ("precision", "score"),
@@ -25,6 +27,8 @@ _CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "cohen_kappa_score": ("kappa", "score"),
 }
 """Functions of scikit-learn, with the metrics under whose names they may be given."""
+_KINDS: Final = {"balanced": re.compile(r"balanced"), "top-k": re.compile(r"\btop\b|\btop-?[\dk]|@")}
+"""Kinds of accuracy, by the words of their labels."""
 _EQUAL: Final = ("accuracy", "score")
 _WRAPPERS: Final = frozenset({"round", "float", "str", "item", "around"})
 _MIXED: Final = frozenset({"f1_score", "accuracy_score"})
@@ -113,7 +117,8 @@ def _named(label: str) -> str:
     if len(names) != 1:
         return ""
     metric = names.pop()
-    return f"balanced {metric}" if metric == "accuracy" and "balanced" in words else metric
+    kinds = _KINDS if metric == "accuracy" else {}
+    return next((f"{kind} {metric}" for kind, pattern in kinds.items() if pattern.search(words)), metric)
 
 
 def _inner(value: ast.expr, assigned: Mapping[str, ast.expr]) -> ast.expr:
