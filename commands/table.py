@@ -21,7 +21,7 @@ COMMANDS: dict[str, Command] = {
         Command("demo", "run real tools and real training with a scripted model; no API key needed", "setup.demo:demo"),
         Command(
             "threads",
-            "list, show, rename, fork, undo, redo, export, import, replay, move, delete and prune threads",
+            "list, show, rename, fork, undo, redo, export, import, replay, move, share, delete and prune threads",
             actions={
                 "list": "threads.listing:list_threads",
                 "show": "threads.listing:show_thread",
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
                 "import": "threads.export:import_",
                 "replay": "threads.replay:replay",
                 "move": "threads.moving:move",
+                "share": "threads.sharing:share",
                 "delete": "threads.move:delete",
                 "prune": "threads.prune:prune",
             },
@@ -176,6 +177,17 @@ COMMANDS: dict[str, Command] = {
         Command("web", "serve a web page with your threads: watch, write, approve, from a browser", "serving.web:web"),
         Command("serve", "serve the threads of a PostgreSQL database to browsers", "serving.serve:serve"),
         Command("worker", "run the threads of a PostgreSQL database", "serving.serve:worker"),
+        Command(
+            "server",
+            "add and remove users of a team's server, their tokens and keys, set budgets, show who did what",
+            actions={
+                "users": "server.people:users",
+                "tokens": "server.people:tokens",
+                "keys": "server.keys:keys",
+                "budgets": "server.budgets:budgets",
+                "audit": "server.budgets:audit",
+            },
+        ),
         Command(
             "studio",
             "serve your threads to LangGraph Studio from this machine (extra [studio])",

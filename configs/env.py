@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ml_intern.configs.errors import ConfigurationError
-from ml_intern.configs.providers import credential_names, endpoint_names
+from ml_intern.configs.providers import credential_names, endpoint_names, model_key_names
 
 CREDENTIALS = credential_names()
 """Variables a .env file may set. Endpoints are not among them: a folder must not redirect a key."""
@@ -14,11 +14,24 @@ CREDENTIALS = credential_names()
 ENDPOINTS = endpoint_names()
 """Variables that only the .env file of a trusted folder may set."""
 
+OWN_KEYS = "ML_INTERN_OWN_KEYS"
+"""The variable that is set in the process of a user's thread on a team's server: the names of the user's own keys.
+
+Tools get no other secrets there, and a stored login to the Hub is not the user's.
+"""
 _MAX_CHARACTERS = 1_000_000
+MODEL_KEYS = model_key_names()
 _ENDPOINT_WORDS = ("URL", "URI", "ENDPOINT", "HOST", "BASE", "PROXY", "SERVER")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
+
+
+def operators(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the operator's values that this process may have: for a user's thread, keys for models only."""
+    if OWN_KEYS not in os.environ:
+        return values
+    return {name: value for name, value in values.items() if name in MODEL_KEYS}
 
 
 def parse_env_file(text: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from ml_intern.configs.env import adopt_credentials, adopt_endpoints, is_endpoint, read_env_files
+from ml_intern.configs.env import adopt_credentials, adopt_endpoints, is_endpoint, operators, read_env_files
 from ml_intern.configs.errors import ConfigurationError, UsageError
 from ml_intern.configs.mcp_servers import DEFINES
 from ml_intern.configs.schema import Json, KeyPath, fill, names_at, parse, unknown_keys
@@ -107,8 +107,8 @@ def names_for(workspace: Path, *, trust: bool = False) -> dict[str, str]:
 def _names_from_env_files(workspace: Path, *, trusted: bool) -> dict[str, str]:
     """Return the values for ${NAME}. The .env file of an untrusted folder provides no endpoints."""
     folder = {name: value for name, value in read_env_files([workspace]).items() if trusted or not is_endpoint(name)}
-    checkout = read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else [])
-    saved = saved_keys()
+    checkout = operators(read_env_files([HERE.parent] if (HERE.parent / "pyproject.toml").is_file() else []))
+    saved = operators(saved_keys())
     values = {**saved, **checkout, **folder}
     adopt_credentials(values)
     adopt_endpoints({**saved, **folder})

@@ -36,6 +36,13 @@ def database_url() -> str:
     return os.environ.get(DATABASE_VARIABLE, "")
 
 
+def workspaces_home() -> Path:
+    """Return the folder that has the working folders of the threads of a team's users."""
+    override = os.environ.get("ML_INTERN_WORKSPACES")
+    home = data_home()
+    return Path(override).expanduser().absolute() if override else home.with_name(f"{home.name}-workspaces")
+
+
 def private_folder(path: Path) -> Path:
     """Create a folder that only its owner can open (0700), and return it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

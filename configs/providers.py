@@ -365,6 +365,16 @@ def first_models() -> dict[str, str]:
     return {one.key_envs[0]: one.first_model for one in (*MODEL_PROVIDERS.values(), HUB) if one.first_model}
 
 
+def model_key_names() -> frozenset[str]:
+    """Return the variables with keys of model providers, except those of Hugging Face, which open repositories too."""
+    return frozenset(
+        name
+        for one in MODEL_PROVIDERS.values()
+        for name in (*one.key_envs, *one.other_envs)
+        if name not in (*HUB.key_envs, *HUB.other_envs)
+    )
+
+
 def credential_names() -> tuple[str, ...]:
     """Return the variables that a `.env` file may set. Addresses are not among them: they would redirect a key."""
     names = (name for one in all_providers() if not one.ambient for name in (*one.key_envs, *one.parameter_envs))

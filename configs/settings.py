@@ -190,6 +190,33 @@ class WebPageSettings(BaseModel):
     """The address of a TLS proxy in front of the page, such as https://gpu.example.org; empty: loopback only."""
 
 
+class LoginSettings(BaseModel):
+    """Login by OpenID Connect. The client's secret is in the variable ML_INTERN_LOGIN_SECRET."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: Annotated[str, AfterValidator(check_endpoint)] = ""
+    """The address of the issuer, such as https://huggingface.co; empty: tokens only."""
+    client_id: str = ""
+    """The id that the issuer gave this server."""
+    scopes: str = "openid profile email"
+    users: tuple[str, ...] = ()
+    """Who may sign in: patterns of user names or verified addresses, such as *@example.org."""
+    admins: tuple[str, ...] = ()
+    """Who is an admin from the first login on: patterns, too."""
+
+
+class TeamSettings(BaseModel):
+    """A team's server, see docs/team.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    login: LoginSettings = LoginSettings()
+
+    posts_per_minute: Annotated[int, Field(ge=1)] = 60
+    """How many messages, answers and other changes a user may send within a minute."""
+
+
 class TelemetrySettings(BaseModel):
     """Traces of OpenTelemetry, see docs/telemetry.md."""
 
@@ -392,6 +419,7 @@ class Settings(BaseModel):
     """Base URLs that replace those of services, see configs/hosts.py."""
     web: WebSettings = WebSettings()
     web_page: WebPageSettings = WebPageSettings()
+    team: TeamSettings = TeamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     confirm_cpu_jobs: bool = True
     """Ask before a job on CPU hardware, too."""

@@ -12,6 +12,9 @@ from ml_intern.configs.schema import VARIABLE_PREFIX, Json, KeyPath, parse, sett
 PROGRAM_VARIABLES: Mapping[str, str] = {
     "ML_INTERN_HOME": "one folder for all files: threads, caches, trust and settings",
     "ML_INTERN_DATABASE": "the PostgreSQL database with the threads, `postgresql://USER:PASSWORD@HOST/NAME`",
+    "ML_INTERN_SECRET_KEY": "the secret that seals the keys of users, at least 32 characters, the same on all machines",
+    "ML_INTERN_LOGIN_SECRET": "the secret that the issuer of logins gave a team's server (or `OAUTH_CLIENT_SECRET`)",
+    "ML_INTERN_WORKSPACES": "the folder with the folders of users' threads; by default beside ML_INTERN_HOME",
     "ML_INTERN_SERVER_TOKEN": "the token of `ml-intern serve`; a new one at each start without it",
     "ML_INTERN_CLI_CONFIG": "your settings file",
     "ML_INTERN_DEFAULT_MODEL_ID": "the model of `ml-intern studio`, if `-m` is not given",
@@ -27,6 +30,7 @@ PROGRAM_VARIABLES: Mapping[str, str] = {
 INTERNAL_VARIABLES = frozenset(
     {
         "ML_INTERN_CALL",  # marks the processes of a call
+        "ML_INTERN_OWN_KEYS",  # the names of the keys of a user, in the process of a thread of the user
         "ML_INTERN_STUDIO",  # from `ml-intern studio` to its server
     }
 )

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ml_intern.configs.paths import cache_home, data_home, private_folder, settings_home
+from ml_intern.configs.env import OWN_KEYS
+from ml_intern.configs.paths import cache_home, data_home, private_folder, settings_home, workspaces_home
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.opened_files import private_roots
 from ml_intern.execution.process.environment import bash_path, child_environment, uv_links
@@ -164,7 +165,7 @@ async def open_offline(argv: tuple[str, ...], folder: Path, options: RunOptions)
 def _prepare_offline(
     argv: tuple[str, ...], folder: Path, options: RunOptions, shown: tuple[str, ...], *, read_only: bool = True
 ) -> SandboxedCommand:
-    profile = run_profile(options, command_environment(()), own_homes())
+    profile = run_profile(options, command_environment(()), hidden_homes())
     profile = replace(profile, read_only=read_only, readable=(*profile.readable, *shown))
     wrapped = wrap_captured(argv, profile, str(folder), bash_path())
     return SandboxedCommand(argv, wrapped.environment, wrapped)
@@ -186,7 +187,7 @@ def _prepare(
     environment = command_environment(secrets)
     if context.options.sandbox == "none":
         return SandboxedCommand(argv, environment)
-    homes = (context.services.store.home, *own_homes())
+    homes = (context.services.store.home, *hidden_homes())
     profile = run_profile(context.options, environment, homes, secrets, removes)
     profile = replace(profile, hosts=replace(profile.hosts, limits=send_limits(context, secrets)), locked=locked)
     wrapped = wrap_captured(argv, profile, str(folder), bash_path())
@@ -225,7 +226,8 @@ def command_environment(secrets: Iterable[str]) -> dict[str, str]:
 def secret_value(name: str) -> str:
     """Return the value of a secret of the user's. It blocks. Raises ToolError when there is no such secret."""
     value = hub_token(os.environ) if name == "HF_TOKEN" else os.environ.get(name)
-    if not is_secret_name(name) or not value:
+    own = os.environ.get(OWN_KEYS)
+    if not is_secret_name(name) or not value or (own is not None and name not in own.split(",")):
         raise ToolError(f"there is no secret named {name}; leave it out, or ask the user to set the variable")
     return value
 
@@ -238,6 +240,11 @@ def _close(command: SandboxedCommand) -> None:
 def own_homes() -> tuple[Path, ...]:
     """Return ml-intern's own folders, which are hidden from commands."""
     return (data_home(), cache_home(), settings_home())
+
+
+def hidden_homes() -> tuple[Path, ...]:
+    """Return what is hidden from commands: ml-intern's own folders, and those of the threads of a team's users."""
+    return (*own_homes(), workspaces_home())
 
 
 def run_profile(

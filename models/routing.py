@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from ml_intern.configs.env import OWN_KEYS
 from ml_intern.configs.errors import ConfigurationError, KeyMissing, ModelUnknown
 from ml_intern.configs.providers import ANY_LOCAL_SERVER, HUB, LOCAL_SERVERS, MODEL_PROVIDERS, Provider
 
@@ -159,6 +160,8 @@ def hub_token(environ: Mapping[str, str]) -> str | None:
     """Return HF_TOKEN, or the token of a stored login."""
     if token := named_hub_token(environ):
         return token
+    if OWN_KEYS in environ:
+        return None
     home = environ.get("HF_HOME") or str(Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     path = Path(environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
     try:

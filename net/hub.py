@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ml_intern.configs.env import OWN_KEYS
 from ml_intern.configs.hosts import hub_url
 from ml_intern.configs.version import version
 from ml_intern.models.routing import hub_token, named_hub_token
@@ -50,7 +51,8 @@ def hub_access_token() -> str:
     """Return the Hub token of HF_TOKEN or of the stored login (renewed when it expires), or "". It blocks."""
     from huggingface_hub import get_token
 
-    token = named_hub_token(os.environ) or get_token() or hub_token(os.environ) or ""
+    stored = "" if OWN_KEYS in os.environ else get_token()
+    token = named_hub_token(os.environ) or stored or hub_token(os.environ) or ""
     if token and token not in _known_tokens:
         _known_tokens.add(token)
         add_known_secrets({"HF_TOKEN": token})

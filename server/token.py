@@ -26,7 +26,7 @@ def token_digest(token: str) -> str:
 
 def has_token(digest: str, headers: Mapping[bytes, bytes], path: str) -> bool:
     """Return whether a header or the first part of the path is the token."""
-    return any(hmac.compare_digest(token_digest(given), digest) for given in (*_in_headers(headers), _first(path)))
+    return any(hmac.compare_digest(token_digest(given), digest) for given in (*tokens_in(headers), _first(path)))
 
 
 def without_token(digest: str, path: str) -> str:
@@ -40,7 +40,8 @@ def without_token_headers(headers: "list[tuple[bytes, bytes]]") -> "list[tuple[b
     return [(name, value) for name, value in headers if name not in _HEADERS]
 
 
-def _in_headers(headers: Mapping[bytes, bytes]) -> Iterator[str]:
+def tokens_in(headers: Mapping[bytes, bytes]) -> Iterator[str]:
+    """Yield what the headers for tokens contain, also if it is empty."""
     for name in _HEADERS:
         value = headers.get(name, b"")
         yield (value[len(_BEARER) :] if value.lower().startswith(_BEARER) else value).decode("latin-1").strip()

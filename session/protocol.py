@@ -261,13 +261,13 @@ class Threads(Protocol):
     """All threads in a data folder."""
 
     async def list(
-        self, folder: str | None = None, limit: int | None = None, *, children: bool = False
+        self, folder: str | None = None, limit: int | None = None, *, children: bool = False, user: str = ""
     ) -> "Sequence[ThreadRow]":
-        """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
+        """Return threads, last used first; `children` adds those of sub-agents, `user` limits them to a user's."""
         ...
 
-    async def statuses(self, limit: int | None = None) -> Sequence[ThreadStatus]:
-        """Return the threads of all folders with what they ask and measure, last used first."""
+    async def statuses(self, limit: int | None = None, user: str = "") -> Sequence[ThreadStatus]:
+        """Return the threads of all folders with what they ask and measure, last used first. `user` as for `list`."""
         ...
 
     async def runs(self, id: str) -> "Sequence[RunSeries]":

@@ -41,14 +41,17 @@ class LocalThreads:
         self._roster = _Roster(store, self.read)
 
     async def list(
-        self, folder: str | None = None, limit: int | None = None, *, children: bool = False
+        self, folder: str | None = None, limit: int | None = None, *, children: bool = False, user: str = ""
     ) -> Sequence["ThreadRow"]:
-        """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents."""
-        return await self._store.threads.list(folder, limit, children=children)
+        """Return the threads of a folder or of all folders, last used first. `children` adds those of sub-agents.
 
-    async def statuses(self, limit: int | None = None) -> Sequence[ThreadStatus]:
-        """Return the threads of all folders with what they ask and measure, last used first."""
-        return await self._roster.statuses(limit)
+        `user` is the id of a user of a team's server; then only threads are returned that the user has access to.
+        """
+        return await self._store.threads.list(folder, limit, children=children, user=user)
+
+    async def statuses(self, limit: int | None = None, user: str = "") -> Sequence[ThreadStatus]:
+        """Return the threads of all folders with what they ask and measure, last used first. `user` as for `list`."""
+        return await self._roster.statuses(limit, user)
 
     async def runs(self, id: str) -> "Sequence[RunSeries]":
         """Return the background runs of a thread with the points of their metrics, oldest first."""
@@ -176,9 +179,9 @@ class _Roster:
         self._read = read
         self._asked: dict[tuple[str, float], _Requests] = {}
 
-    async def statuses(self, limit: int | None) -> "Sequence[ThreadStatus]":
+    async def statuses(self, limit: int | None, user: str) -> "Sequence[ThreadStatus]":
         """Return the threads, last used first."""
-        rows = await self._store.threads.list(None, limit)
+        rows = await self._store.threads.list(None, limit, user=user)
         runs = [run for run in await self._store.runs.list() if run.open]
         asked = {(row.id, row.updated): await self._requests(row) for row in rows if row.state == "waiting"}
         self._asked = asked

@@ -8,6 +8,9 @@ from typing import Any, Literal, Protocol
 
 from ml_intern.configs.errors import LimitReached
 from ml_intern.store.connection import SqlConnection, ThreadDatabase
+from ml_intern.store.team.people.budgets import UNPRICED_REQUESTS_PER_DOLLAR as UNPRICED_REQUESTS_PER_DOLLAR
+from ml_intern.store.team.people.budgets import check_budgets
+from ml_intern.store.team.people.sharing import owner_of
 from ml_intern.text.formatting import money, plural
 
 Source = Literal["main", "research", "compaction", "job"]
@@ -18,10 +21,6 @@ _SUMS = (
     "count(*) FILTER (WHERE cost_usd IS NULL AND state <> 'open'), count(*) FILTER (WHERE state = 'open')"
 )
 _TOTAL = f"SELECT {_SUMS} FROM ledger WHERE root_id = ?"  # noqa: S608  constants only
-
-
-UNPRICED_REQUESTS_PER_DOLLAR = 50
-"""Number of requests of unknown price that a cap of one dollar allows."""
 
 
 def unpriced_allowed(cap_usd: float) -> int:
@@ -253,11 +252,13 @@ _COMMITTED = (
 def insert_entry(connection: SqlConnection, entry: tuple[str, str, Source, str], reservation: CostReservation) -> int:
     """Insert an entry (thread, root, source, model) inside a transaction and return its id. Raises LimitReached."""
     _check_cap(connection, entry[1], reservation)
+    user = owner_of(connection, entry[1])
+    check_budgets(connection, user, reservation.usd)
     statement = (
-        "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started) "
-        "VALUES (?, ?, ?, ?, 'open', ?, ?) RETURNING id"
+        "INSERT INTO ledger (thread_id, root_id, source, model, state, reserved_usd, started, user_id) "
+        "VALUES (?, ?, ?, ?, 'open', ?, ?, ?) RETURNING id"
     )
-    (id,) = connection.execute(statement, (*entry, reservation.usd, time.time())).fetchone()
+    (id,) = connection.execute(statement, (*entry, reservation.usd, time.time(), user)).fetchone()
     return int(id)
 
 

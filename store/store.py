@@ -24,6 +24,11 @@ from ml_intern.store.sqlite.database import Database, open_database
 from ml_intern.store.tainted_files import TaintedFiles
 from ml_intern.store.team.events import StoredEvents
 from ml_intern.store.team.operations import PostedOperations
+from ml_intern.store.team.people.audit import Audit
+from ml_intern.store.team.people.budgets import Budgets
+from ml_intern.store.team.people.keys import UserKeys
+from ml_intern.store.team.people.sharing import Sharing
+from ml_intern.store.team.people.users import Users
 from ml_intern.store.team.schedules import Schedules
 from ml_intern.store.threads import ThreadTable
 
@@ -59,6 +64,11 @@ class Store:
         self.operations = PostedOperations(database)
         self.events = StoredEvents(database)
         self.schedules = Schedules(database, shared=engine.sqlite is None)
+        self.users = Users(database)
+        self.sharing = Sharing(database)
+        self.budgets = Budgets(database)
+        self.audit = Audit(database)
+        self.user_keys = UserKeys(database)
         self._make_saver = make_saver or (lambda _: engine.open_saver())
         self._saver: BaseCheckpointSaver[Any] | None = None
 

@@ -14,6 +14,7 @@ from ml_intern.store.checkpoints.tables import CheckpointTables
 from ml_intern.store.connection import SqlConnection, ThreadDatabase
 from ml_intern.store.lock import ThreadLocks
 from ml_intern.store.runs import IS_OPEN
+from ml_intern.store.team.people.sharing import copy_owner
 from ml_intern.text.formatting import listed
 
 ThreadState = Literal["idle", "running", "waiting", "interrupted"]
@@ -81,7 +82,7 @@ class NewThread(ThreadChanges, total=False):
 _ALL = 2**62
 _THREAD_TABLES = (
     "journal", "runs", "experiments", "permissions", "queued_messages", "event_numbers", "evidence", "operations",
-    "served_threads", "events",
+    "served_threads", "events", "thread_access",
 )  # fmt: skip
 
 
@@ -98,6 +99,8 @@ class ThreadTable:
         row = _new_row(fields)
 
         def insert(connection: SqlConnection) -> bool:
+            if row.forked_at is not None and row.parent is not None:
+                copy_owner(connection, row.parent, row.id)
             return _insert(connection, row)
 
         if not await self._database.write(insert):
@@ -136,15 +139,19 @@ class ThreadTable:
         return await self._database.read(find)
 
     async def list(
-        self, folder: str | None = None, limit: int | None = None, *, children: bool = False
+        self, folder: str | None = None, limit: int | None = None, *, children: bool = False, user: str = ""
     ) -> Sequence[ThreadRow]:
-        """Return threads, latest first, of one folder or of all; `children` includes threads of sub-agents."""
+        """Return threads, latest first, of one folder or of all; `children` includes threads of sub-agents.
+
+        `user` is the id of a user; then only threads are returned that the user has access to.
+        """
         await self._add_unlisted()
         wheres = ["folder = :folder"] if folder is not None else []
+        wheres += ["id IN (SELECT thread_id FROM thread_access WHERE user_id = :user)"] if user else []
         wheres += [] if children else [_NO_CHILD]
         where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
         query = f"SELECT {_COLUMNS} FROM threads {where} ORDER BY updated DESC, rowid DESC LIMIT :limit"  # noqa: S608  constants only
-        values = {"folder": folder, "limit": _ALL if limit is None else limit}
+        values = {"folder": folder, "limit": _ALL if limit is None else limit, "user": user}
 
         def select(connection: SqlConnection) -> list[ThreadRow]:
             rows = [_row(found) for found in connection.execute(query, values)]

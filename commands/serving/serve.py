@@ -27,8 +27,10 @@ def serve(database: Database = "", port: Port = None, host: Host = "127.0.0.1") 
     from ml_intern.server.web.serve import bound_socket, checked_origin
 
     use_database(database)
-    origin = checked_origin(load(Path.cwd()).settings.web_page.origin)
-    asyncio.run(serve_team(bound_socket(host, port, origin), origin, partial(greet, "the threads of the database")))
+    settings = load(Path.cwd()).settings
+    origin = checked_origin(settings.web_page.origin)
+    ready = partial(greet, "the threads of the database")
+    asyncio.run(serve_team(bound_socket(host, port, origin), origin, settings.team, ready))
     return 0
 
 

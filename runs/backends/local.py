@@ -21,7 +21,7 @@ from ml_intern.execution.file_sources import sources_of_files
 from ml_intern.execution.opened_files import opened_paths, private_reads
 from ml_intern.execution.process.environment import CALL_MARK, child_environment
 from ml_intern.execution.process.sessions import end_processes
-from ml_intern.execution.sandboxed import command_environment, locked_paths, own_homes, send_limits
+from ml_intern.execution.sandboxed import command_environment, hidden_homes, locked_paths, send_limits
 from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.models.secrets import known_secrets
 from ml_intern.runs.backends.base import RunPlan, RunStatus
@@ -157,7 +157,7 @@ def _order(plan: RunPlan, id: str, context: ToolContext, folder: Path) -> dict[s
     environment = command_environment(plan.secrets)
     environment.pop(CALL_MARK, None)
     tracked = {"TRACKIO_DIR": environment.get("TRACKIO_DIR", str(folder / TRACKIO))}
-    homes = (context.services.store.home, *own_homes())
+    homes = (context.services.store.home, *hidden_homes())
     sandbox = {
         "workspace": context.options.workspace,
         "add_dirs": context.options.add_dirs,

@@ -6,15 +6,24 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from starlette.middleware import Middleware
+
 from ml_intern.configs.errors import ConfigurationError
 from ml_intern.configs.paths import DATABASE_VARIABLE, database_url
+from ml_intern.configs.settings import TeamSettings
 from ml_intern.server.team.health import Health, metrics_route, metrics_socket, serve_health
+from ml_intern.server.team.people.accounts import TeamAccounts
+from ml_intern.server.team.people.gate import RightsGate
+from ml_intern.server.team.people.limits import PostLimits
+from ml_intern.server.team.people.login import Login
+from ml_intern.server.team.people.routes import people_routes
 from ml_intern.server.team.sessions import TeamSessions
 from ml_intern.server.token import new_token
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.app import create_app
 from ml_intern.server.web.serve import WebServer, address
 from ml_intern.session.team.following import TeamThreads, open_team_threads
+from ml_intern.session.team.workspaces import check_sandbox
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -33,20 +42,29 @@ def use_database(url: str) -> None:
         )
 
 
-def team_app(policy: Policy, threads: TeamThreads) -> "Starlette":
-    """Return the application of a server: the pages, the API, its health and its figures."""
-    app = create_app(policy, TeamSessions(threads))
-    app.router.routes.append(metrics_route(threads.metrics))
+def team_app(policy: Policy, threads: TeamThreads, settings: TeamSettings) -> "Starlette":
+    """Return the application of a server: the pages, the API, its people, its health and its figures.
+
+    Raises ConfigurationError if a login is configured and cannot be offered.
+    """
+    login = Login(settings.login, policy, threads.people).routes() if settings.login.issuer else []
+    accounts = TeamAccounts(policy, threads.people, [route.path for route in login])
+    gate = Middleware(RightsGate, policy=policy, accounts=accounts, limits=PostLimits(settings.posts_per_minute))
+    app = create_app(policy, TeamSessions(threads), accounts, [gate])
+    app.router.routes += [metrics_route(threads.metrics), *people_routes(threads.people), *login]
     app.add_middleware(Health, metrics=threads.metrics)
     return app
 
 
-async def serve_team(listening: socket.socket, origin: str, ready: Callable[[str], None]) -> None:
+async def serve_team(
+    listening: socket.socket, origin: str, settings: TeamSettings, ready: Callable[[str], None]
+) -> None:
     """Serve on the socket until a signal arrives. `ready` gets the address with the token. Raises MLInternError."""
     port = int(listening.getsockname()[1])
     policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
     async with open_team_threads() as threads:
-        server = WebServer(team_app(policy, threads), lambda: ready(address(policy, port)))
+        await check_sandbox(threads.people.users)
+        server = WebServer(team_app(policy, threads, settings), lambda: ready(address(policy, port)))
         await server.serve(sockets=[listening])
 
 
@@ -59,6 +77,7 @@ async def work(threads: int, report: Callable[[str], None], until: "asyncio.Futu
     from ml_intern.session.team.worker import Worker
 
     async with open_store() as store:
+        await check_sandbox(store.users)
         worker = Worker(store, threads, report)
         health = asyncio.create_task(serve_health(metrics_socket(metrics), worker.metrics)) if metrics else None
         report("waiting for threads with something to do; stop with Ctrl-C")

@@ -38,10 +38,10 @@ class TeamSessions:
         """Follow a thread. Its folder is the one that it was created with."""
         return TeamLink(self._threads, thread_id)
 
-    async def create(self, folder: str, model: str) -> "TeamLink":
+    async def create(self, folder: str, model: str, user: str) -> "TeamLink":
         """Create a thread, which a worker runs when something is posted to it."""
         options = {"model": model} if model else {}
-        return TeamLink(self._threads, await self._threads.create(folder, options))
+        return TeamLink(self._threads, await self._threads.create(folder, options, user))
 
 
 class TeamLink:

@@ -1,7 +1,6 @@
 """The wire over HTTP: operations with ids, events by number, and what can be read, as JSON."""
 
 import asyncio
-import json
 from collections import OrderedDict
 from typing import Any
 
@@ -10,10 +9,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.callers import caller_of, seen_by
 from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import turns_of
-from ml_intern.server.web.requests import Handler, answer_json, get, post
+from ml_intern.server.web.requests import Handler, answer_json, get, json_body, post, text_field
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import thread_events
 from ml_intern.session.wire import codec
@@ -41,6 +41,7 @@ class Api:
         """Return the table of routes."""
         thread = "/api/threads/{id}"
         return [
+            _get("/api/me", self.me),
             _get("/api/threads", self.threads),
             _post("/api/threads", self.create),
             _get("/api/openapi.json", self.openapi),
@@ -53,15 +54,21 @@ class Api:
             _post(f"{thread}/fork", self.fork),
         ]
 
-    async def threads(self, _: Request) -> Response:
-        """Return all threads with what they ask and measure."""
-        return JSONResponse(await self._registry.statuses())
+    async def me(self, request: Request) -> Response:
+        """Return who sent the request: {"name", "admin"}."""
+        caller = caller_of(request)
+        return JSONResponse({"name": caller.name, "admin": caller.admin})
+
+    async def threads(self, request: Request) -> Response:
+        """Return all threads that the user sees, with what they ask and measure."""
+        return JSONResponse(await self._registry.statuses(seen_by(caller_of(request))))
 
     async def create(self, request: Request) -> Response:
         """Start a thread: {"folder", "text", "model"}. Return its id."""
-        body = await _body(request)
-        folder, text, model = (_text(body, name) for name in ("folder", "text", "model"))
-        return JSONResponse({"id": (await self._registry.create(folder, text, model)).thread_id}, 201)
+        body = await json_body(request)
+        folder, text, model = (text_field(body, name) for name in ("folder", "text", "model"))
+        thread = await self._registry.create(folder, text, model, caller_of(request).user)
+        return JSONResponse({"id": thread.thread_id}, 201)
 
     async def openapi(self, _: Request) -> Response:
         """Return the description of these routes."""
@@ -96,13 +103,14 @@ class Api:
 
     async def submit(self, request: Request) -> Response:
         """Submit an operation: {"id", "do": {"type", ...}}. The same id is performed once and answered again."""
-        thread_id, body = request.path_params["id"], await _body(request)
-        id, operation = _text(body, "id"), body.get("do")
+        thread_id, body = request.path_params["id"], await json_body(request)
+        id, operation = text_field(body, "id"), body.get("do")
         if not 0 < len(id) <= MAX_ID:
             raise UsageError(f"an operation needs an id of at most {MAX_ID} characters", "use a new one for each")
         codec.decode_operation(operation)
         if not isinstance(operation, dict) or operation["type"] in ELSEWHERE:
             raise UsageError("this operation would leave the thread", "use POST /api/threads or .../fork")
+        await caller_of(request).check(thread_id, [operation])
         operation = with_device(operation, request.headers.get("user-agent", ""))
         if self._registry.remembers:
             await self._registry.submit(thread_id, operation, id)
@@ -121,7 +129,7 @@ class Api:
 
     async def fork(self, request: Request) -> Response:
         """Copy a thread up to the end of a turn: {"turn"}; null copies all. Return the id of the copy."""
-        thread, body = await self._registry.get(request.path_params["id"]), await _body(request)
+        thread, body = await self._registry.get(request.path_params["id"]), await json_body(request)
         turn = body.get("turn")
         if turn is not None and (not isinstance(turn, int) or isinstance(turn, bool)):
             raise UsageError("turn is not a number", "give the number of a turn, or null")
@@ -161,22 +169,3 @@ def _spoken(handler: Handler) -> Handler:
 
 class WireVersion(UsageError):
     """The client speaks another version of the format."""
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise UsageError("the request is not JSON", "send application/json")
-    try:
-        value = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the request is not valid JSON: {error}", "send one JSON object") from error
-    if not isinstance(value, dict):
-        raise UsageError("the request is not a JSON object", "send one JSON object")
-    return value
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name, "")
-    if not isinstance(value, str):
-        raise UsageError(f"{name} is not a text", "send it as a JSON string")
-    return value

@@ -1,5 +1,7 @@
 """The web application: ROUTES in one table, and the handlers of the pages."""
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -7,9 +9,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.server.web.access import Policy, WebAccess
+from ml_intern.server.web.access import Accounts, Policy, SingleUser, WebAccess
 from ml_intern.server.web.api import Api
 from ml_intern.server.web.assets import Assets
+from ml_intern.server.web.callers import caller_of, seen_by
 from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import submit_form
 from ml_intern.server.web.pages.layout import PageFrame
@@ -52,24 +55,26 @@ class Pages:
             get("/manifest.webmanifest", self.manifest),
         ]
 
-    async def threads(self, _: Request) -> Response:
-        """All threads."""
-        rows = thread_rows(await self._registry.rows(), {}, {})
-        return HTMLResponse(threads_page(self._frame, rows, await self._registry.folders()))
+    async def threads(self, request: Request) -> Response:
+        """All threads that the user sees."""
+        caller = caller_of(request)
+        rows = thread_rows(await self._registry.rows(seen_by(caller)), {}, {})
+        folders = [] if caller.user else await self._registry.folders()
+        return HTMLResponse(threads_page(self._frame, rows, folders))
 
-    async def rows(self, _: Request) -> Response:
+    async def rows(self, request: Request) -> Response:
         """The list of threads with what they ask and measure."""
-        statuses = await self._registry.statuses()
+        statuses = await self._registry.statuses(seen_by(caller_of(request)))
         asked = {one["row"]["id"]: one["requests"] for one in statuses}
         metrics = {one["row"]["id"]: one["metric"] for one in statuses}
         return HTMLResponse(thread_rows([one["row"] for one in statuses], asked, metrics))
 
     async def new(self, request: Request) -> Response:
         """Start a thread."""
-        form = await form_of(request)
+        form, user = await form_of(request), caller_of(request).user
         if not form.get("text", "").strip():
             raise UsageError("the message is empty", "write what ml-intern should do")
-        thread = await self._registry.create(form.get("folder", ""), form["text"], form.get("model", "").strip())
+        thread = await self._registry.create(form.get("folder", ""), form["text"], form.get("model", "").strip(), user)
         return Response(status_code=204, headers={"HX-Redirect": f"/t/{thread.thread_id}"})
 
     async def thread(self, request: Request) -> Response:
@@ -95,7 +100,7 @@ class Pages:
     async def do(self, request: Request) -> Response:
         """Submit a form of a thread's page."""
         thread, form = await self._thread(request), await form_of(request)
-        await submit_form(thread, form, request.headers.get("user-agent", ""))
+        await submit_form(thread, form, caller_of(request), request.headers.get("user-agent", ""))
         return HTMLResponse(partial("#errors", ""))
 
     async def static(self, request: Request) -> Response:
@@ -110,10 +115,18 @@ class Pages:
         return await self._registry.get(request.path_params["id"])
 
 
-def create_app(policy: Policy, sessions: Sessions | None = None) -> Starlette:
-    """Return the application, whose registry the server opens. `sessions` run threads, by default on this machine."""
+def create_app(
+    policy: Policy,
+    sessions: Sessions | None = None,
+    accounts: Accounts | None = None,
+    inner: Sequence[Middleware] = (),
+) -> Starlette:
+    """Return the application, whose registry the server opens. `sessions` run threads, by default on this machine.
+
+    `accounts` know who sent a request, and `inner` handles what they let pass; by default there is one user.
+    """
     assets = Assets()
-    frame = PageFrame(policy.csrf, dict(assets.addresses))
+    frame = PageFrame(dict(assets.addresses))
     registry = Registry(sessions or LocalSessions(), render_part)
 
     routes = [
@@ -123,7 +136,7 @@ def create_app(policy: Policy, sessions: Sessions | None = None) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(WebAccess, policy=policy)],
+        middleware=[Middleware(WebAccess, policy=policy, accounts=accounts or SingleUser(policy)), *inner],
     )
     app.state.frame, app.state.registry = frame, registry
     return app

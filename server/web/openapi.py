@@ -18,6 +18,7 @@ OBJECT: Schema = {"type": "object"}
 OBJECTS: Schema = {"type": "array", "items": OBJECT}
 CREATED: Schema = {"type": "object", "properties": {"id": TEXT}, "required": ["id"]}
 PROBLEM: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEXT, "remedy": TEXT, "exit_code": WHOLE}}
+ME: Schema = {"type": "object", "properties": {"name": TEXT, "admin": {"type": "boolean"}}}
 REFUSED: Schema = {"$ref": "#/components/schemas/Error"}
 ERROR: Schema = {"type": "object", "properties": {"error": PROBLEM}}
 NEW_THREAD: Schema = {"folder": TEXT, "text": TEXT, "model": TEXT}
@@ -35,6 +36,7 @@ def openapi() -> Schema:
             "get": _method("All threads with what they ask and measure.", OBJECTS),
             "post": _method("Start a thread.", CREATED, _body(NEW_THREAD, ["folder", "text"]), 201),
         },
+        "/api/me": {"get": _method("Who sends the request.", ME)},
         "/api/openapi.json": {"get": _method("This description.", OBJECT)},
         **{f"{THREAD}/{name}": {"get": _method(f"`{name}` of the wire.", one)} for name, one in results.items()},
         **_thread_paths(),

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
+from ml_intern.server.web.callers import Caller
 from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.watching.watched import WatchedThread
@@ -25,9 +26,10 @@ def operations_of(form: Form) -> list[Operation]:
     return make(form)
 
 
-async def submit_form(thread: WatchedThread, form: Form, user_agent: str) -> None:
+async def submit_form(thread: WatchedThread, form: Form, caller: Caller, user_agent: str) -> None:
     """Submit what a form asks for, in a session that is started if no process runs the thread. Raises MLInternError."""
     operations = operations_of(form)
+    await caller.check(thread.thread_id, operations or [{"type": "continue"}])
     if not operations:
         await (await thread.linked()).proceed()
     for operation in operations:

@@ -1,6 +1,8 @@
-"""Requests to the web application: their forms, and every error as a response with one line."""
+"""Requests to the web application: their forms and JSON, and every error as a response with one line."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -32,6 +34,27 @@ async def form_of(request: Request) -> Mapping[str, str]:
         raise UsageError(f"the form is not valid: {error}", "reload the page") from error
 
 
+async def json_body(request: Request) -> dict[str, Any]:
+    """Return the JSON object that a request has. Raises UsageError."""
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise UsageError("the request is not JSON", "send application/json")
+    try:
+        value = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the request is not valid JSON: {error}", "send one JSON object") from error
+    if not isinstance(value, dict):
+        raise UsageError("the request is not a JSON object", "send one JSON object")
+    return value
+
+
+def text_field(body: dict[str, Any], name: str) -> str:
+    """Return a text of a JSON object, "" if it is missing. Raises UsageError."""
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is not a text", "send it as a JSON string")
+    return value
+
+
 def get(path: str, handler: Handler, refused: Refuse | None = None) -> Route:
     """Return a route that reads."""
     return Route(path, _guarded(handler, refused or answer_html), methods=["GET"])
@@ -60,16 +83,31 @@ def _guarded(handler: Handler, refused: Refuse) -> Handler:
     return guarded
 
 
+class NotVisible(UsageError):
+    """There is no such thing, or the user does not see it."""
+
+
+class Forbidden(UsageError):
+    """The user sees it, but may not do this."""
+
+
+def _status(error: MLInternError, default: int) -> int:
+    """Return the status of an error that has one of its own."""
+    if isinstance(error, NotVisible):
+        return 404
+    return 403 if isinstance(error, Forbidden) else default
+
+
 def answer_json(_: Request, error: MLInternError) -> Response:
     """Answer with an error as JSON."""
     status = {UsageError.exit_code: 400, TemporaryError.exit_code: 503}.get(error.exit_code, 500)
-    return JSONResponse({"error": codec.encode_error(error)}, status)
+    return JSONResponse({"error": codec.encode_error(error)}, _status(error, status))
 
 
 def answer_html(request: Request, known: MLInternError) -> Response:
     """Answer with an error: as a partial for a form, as a page else."""
     text = f"{known.message} ({known.remedy})" if known.remedy else known.message
-    status = 404 if isinstance(known, UsageError) and request.method == "GET" else 409
+    status = _status(known, 404 if isinstance(known, UsageError) and request.method == "GET" else 409)
     if "hx-request" in request.headers:
         return HTMLResponse(partial("#errors", f'<p class="notice error">{safe(text)}</p>'), status)
     frame: PageFrame = request.app.state.frame

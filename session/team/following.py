@@ -5,11 +5,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ml_intern.configs.errors import MLInternError
 from ml_intern.configs.paths import database_url
 from ml_intern.graph.events import Event
 from ml_intern.session.opening.store import open_store
+from ml_intern.session.team.people import People
+from ml_intern.session.team.workspaces import make_workspace
 from ml_intern.session.wire.codec import decode_error, encode_event
 from ml_intern.session.wire.current import CurrentState
 from ml_intern.session.wire.link import Line
@@ -30,12 +33,20 @@ class TeamThreads:
     def __init__(self, store: "Store") -> None:
         self._store = store
         self._followers: dict[str, set[Follower]] = {}
+        self.people = People(store)
         self._performed: dict[str, set[asyncio.Event]] = {}
         """For each thread, those who wait for an operation."""
 
-    async def create(self, folder: str, options: Mapping[str, Any]) -> str:
-        """Create a thread that sessions with these options run. Return its id."""
-        row = await self._store.threads.create(folder=folder)
+    async def create(self, folder: str, options: Mapping[str, Any], user: str = "") -> str:
+        """Create a thread that sessions with these options run. Return its id.
+
+        The thread of a user has a folder of its own instead of `folder`. Raises TemporaryError if it cannot be made.
+        """
+        id = str(uuid4())
+        folder = str(await asyncio.to_thread(make_workspace, id)) if user else folder
+        row = await self._store.threads.create(id=id, folder=folder)
+        if user:
+            await self._store.sharing.own(row.id, user)
         await self._store.operations.serve(row.id, options)
         return row.id
 
@@ -84,17 +95,22 @@ class TeamThreads:
 
     async def listen(self) -> None:
         """Pass on what is announced, until this is cancelled."""
-        from ml_intern.store.postgres.listening import EVENTS, OPERATIONS, announcements
+        from ml_intern.store.postgres.listening import EVENTS, OPERATIONS, PEOPLE, announcements
         from ml_intern.store.team.events import LIVE
 
-        async for one in announcements(database_url(), [EVENTS, OPERATIONS, LIVE]):
+        async for one in announcements(database_url(), [EVENTS, OPERATIONS, PEOPLE, LIVE]):
             if one.channel == LIVE:
                 event = json.loads(one.text)
                 for follower in self._followers.get(event["thread_id"], ()):
                     follower.show(event)
-                continue
-            for thread_id in [one.text] if one.channel else [*self._followers, *self._performed]:
-                self._wake(thread_id, events=one.channel != OPERATIONS)
+            elif one.channel == PEOPLE:
+                self.people.changed()
+            elif one.channel:
+                self._wake(one.text, events=one.channel != OPERATIONS)
+            else:
+                self.people.changed()
+                for thread_id in [*self._followers, *self._performed]:
+                    self._wake(thread_id, events=True)
 
     def _wake(self, thread_id: str, *, events: bool) -> None:
         for changed in self._performed.get(thread_id, ()):

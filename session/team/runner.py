@@ -16,7 +16,9 @@ from ml_intern.safety.error_log import log_error
 from ml_intern.session.opening.request import SessionRequest
 from ml_intern.session.opening.session import Interface, Opened, open_session
 from ml_intern.session.opening.store import open_store
+from ml_intern.session.team.environment import adopt_owners_keys
 from ml_intern.session.team.shared import SharedThread
+from ml_intern.session.team.workspaces import needs_sandbox
 from ml_intern.session.wire.codec import encode_error
 from ml_intern.session.wire.stdio import StandardStreams
 
@@ -48,7 +50,9 @@ async def run(thread_id: str) -> int:
 async def _request(thread_id: str) -> SessionRequest:
     async with open_store() as store:
         options = dict(await store.operations.options(thread_id))
-    return SessionRequest(**{"thread": thread_id, "approval_mode": "ask", **options})
+        await adopt_owners_keys(store, thread_id)
+        contained = {"sandbox": True} if await needs_sandbox(store, thread_id) else {}
+    return SessionRequest(**{"thread": thread_id, "approval_mode": "ask", **options, **contained})
 
 
 async def _refuse(thread_id: str, error: MLInternError) -> None:

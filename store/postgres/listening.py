@@ -12,6 +12,7 @@ from ml_intern.store.postgres.database import connection_text
 
 OPERATIONS: Final = "ml_intern_operations"
 EVENTS: Final = "ml_intern_events"
+PEOPLE: Final = "ml_intern_people"
 _SETTINGS: Final = {"search_path": "ml_intern"}
 _PAUSE_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 5.0

@@ -3,8 +3,9 @@
 import psycopg
 
 from ml_intern.configs.errors import DatabaseUnusable
+from ml_intern.store.team.people.tables import PEOPLE_TABLES
 
-VERSION = 3
+VERSION = 4
 
 TEAM_TABLES = """
 CREATE TABLE operations (
@@ -243,10 +244,22 @@ CREATE TABLE attempts (
 );
 """
 
-TABLES = MAIN_TABLES + TEAM_TABLES + SCHEDULE_TABLES
+PEOPLE_CHANGES = """
+CREATE FUNCTION announce_people() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_notify('ml_intern_people', ''); RETURN NULL; END $$;
+CREATE TRIGGER users_are_announced AFTER UPDATE OR DELETE ON users
+FOR EACH STATEMENT EXECUTE FUNCTION announce_people();
+CREATE TRIGGER access_tokens_are_announced AFTER DELETE ON access_tokens
+FOR EACH STATEMENT EXECUTE FUNCTION announce_people();
+CREATE TRIGGER thread_access_is_announced AFTER UPDATE OR DELETE ON thread_access
+FOR EACH STATEMENT EXECUTE FUNCTION announce_people();
+"""
+"""Listeners of the channel learn that somebody may do less than before."""
+
+TABLES = MAIN_TABLES + TEAM_TABLES + SCHEDULE_TABLES + PEOPLE_TABLES + PEOPLE_CHANGES
 """The tables of a new database."""
 
-CHANGES: dict[int, str] = {1: TEAM_TABLES, 2: SCHEDULE_TABLES}
+CHANGES: dict[int, str] = {1: TEAM_TABLES, 2: SCHEDULE_TABLES, 3: PEOPLE_TABLES + PEOPLE_CHANGES}
 """Migrations from each version to the next."""
 
 _SETUP_LOCK = 0x6D6C696E

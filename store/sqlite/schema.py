@@ -1,9 +1,11 @@
 """The tables of the thread database, their version, and the migrations between versions."""
 
+from ml_intern.store.team.people.tables import PEOPLE_TABLES
+
 APPLICATION_ID = 0x6D6C696E
 """`mlin` in the file header, which identifies the file as ml-intern's."""
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 COMPUTE_TABLES = """
 CREATE TABLE runs (
@@ -272,7 +274,7 @@ CREATE TABLE permissions (
 
 TABLES = (
     MAIN_TABLES + COMPUTE_TABLES + FILE_TABLES + QUEUE_TABLES + EVENT_TABLES + EVIDENCE_TABLES + NOTICE_COLUMNS
-    + SEARCH_TABLES + TEAM_TABLES + SCHEDULE_TABLES
+    + SEARCH_TABLES + TEAM_TABLES + SCHEDULE_TABLES + PEOPLE_TABLES
 )  # fmt: skip
 """The tables of a new database."""
 
@@ -288,5 +290,6 @@ CHANGES: dict[int, str] = {
     9: SEARCH_TABLES,
     10: TEAM_TABLES,
     11: SCHEDULE_TABLES,
+    12: PEOPLE_TABLES,
 }
 """Migrations from each version to the next. The table `runs` of version 2 was never written to."""

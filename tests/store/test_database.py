@@ -97,8 +97,18 @@ async def test_an_older_schema_is_migrated_without_data_loss(home: Path) -> None
         "served_threads",
         "events",
         "schedules",
+        "users",
+        "access_tokens",
+        "identities",
+        "thread_access",
+        "budgets",
+        "user_keys",
+        "audit",
     ):
         query(home, f"DROP TABLE {table}")
+    for index in ("ledger_by_user", "ledger_by_time"):
+        query(home, f"DROP INDEX {index}")
+    query(home, "ALTER TABLE ledger DROP COLUMN user_id")
     query(home, "DROP TRIGGER experiments_end_with_their_runs")
     query(home, "DROP TABLE experiments")
     query(home, "ALTER TABLE runs DROP COLUMN backend")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ml_intern.outbound.exporting.html_code import safe
@@ -17,11 +18,14 @@ STATES = {
 """The words for the states of a thread."""
 
 
+CSRF: ContextVar[str] = ContextVar("csrf", default="")
+"""The token against forged requests that the pages of the current request send with every change."""
+
+
 @dataclass(frozen=True)
 class PageFrame:
-    """The parts that every page needs: the token against forged requests, and the hashed names of the static files."""
+    """The part that every page needs: the hashed names of the static files."""
 
-    csrf: str
     files: dict[str, str]
 
     def page(self, title: str, body: str, kind: str) -> str:
@@ -37,7 +41,7 @@ class PageFrame:
             f'<title>{safe(title)}</title><link rel="icon" href="{self.files["icon.svg"]}">'
             '<link rel="manifest" href="/manifest.webmanifest" crossorigin="use-credentials">'
             f"{styles}{scripts}</head>"
-            f'<body class="{kind}" hx-headers:inherited=\'{{"x-csrf": "{self.csrf}"}}\'>'
+            f'<body class="{kind}" hx-headers:inherited=\'{{"x-csrf": "{CSRF.get()}"}}\'>'
             f'<a class="skip" href="#main">Skip to content</a>{body}'
             '<div id="errors" role="alert"></div></body></html>\n'
         )

@@ -15,7 +15,10 @@ Listed = Mapping[str, Any]
 
 
 def threads_page(frame: PageFrame, rows: str, folders: Sequence[str]) -> str:
-    """Return the page. `rows` is the list as HTML, `folders` are offered for a new thread."""
+    """Return the page. `rows` is the list as HTML, `folders` are offered for a new thread.
+
+    Without folders, a new thread gets one of its own.
+    """
     body = (
         '<header class="bar"><h1>ml-intern</h1><nav class="menu" aria-label="Pages">'
         '<a href="/searches">Searches</a><a href="/settings">Settings</a>'
@@ -72,12 +75,15 @@ def _row(row: Listed, asked: Sequence[Listed], metric: str) -> str:
 def _new_thread(folders: Sequence[str]) -> str:
     options = "".join(f'<option value="{safe(folder)}">' for folder in folders)
     first = safe(folders[0]) if folders else ""
+    place = (
+        '<label for="folder">Folder</label>'
+        f'<input id="folder" name="folder" list="folders" value="{first}" required spellcheck="false">'
+        f'<datalist id="folders">{options}</datalist>'
+    )
     fields = (
         '<label for="text">What should ml-intern do?</label>'
         '<textarea id="text" name="text" rows="2" required data-grow></textarea>'
-        f'<details><summary>In {first or "a folder"}</summary><label for="folder">Folder</label>'
-        f'<input id="folder" name="folder" list="folders" value="{first}" required spellcheck="false">'
-        f'<datalist id="folders">{options}</datalist>'
+        f"<details><summary>{f'In {first}' if first else 'Model'}</summary>{place if first else ''}"
         '<label for="model">Model</label>'
         '<input id="model" name="model" placeholder="as in the settings" spellcheck="false">'
         "</details>"

@@ -90,8 +90,8 @@ class Sessions(Protocol):
         """Start a session that continues a thread. Raises MLInternError."""
         ...
 
-    async def create(self, folder: str, model: str) -> ThreadLink:
-        """Start a session with a new thread. Raises MLInternError."""
+    async def create(self, folder: str, model: str, user: str) -> ThreadLink:
+        """Start a session with a new thread of a user, or in a folder. Raises MLInternError."""
         ...
 
 
@@ -116,7 +116,7 @@ class LocalSessions:
         """Start a process that continues the thread. Raises MLInternError."""
         return await SessionLink.start(resume_options(thread_id, folder))
 
-    async def create(self, folder: str, model: str) -> ThreadLink:
+    async def create(self, folder: str, model: str, user: str) -> ThreadLink:  # noqa: ARG002  there is one user
         """Start a process with a new thread. Raises MLInternError."""
         return await SessionLink.start(["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])])
 

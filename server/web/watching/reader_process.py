@@ -41,7 +41,7 @@ async def _get(threads: "Threads", args: Args) -> Any:
 
 
 async def _statuses(threads: "Threads", args: Args) -> Any:
-    return [asdict(one) for one in await threads.statuses(args["limit"])]
+    return [asdict(one) for one in await threads.statuses(args["limit"], args["user"])]
 
 
 async def _runs(threads: "Threads", args: Args) -> Any:

@@ -61,13 +61,13 @@ class Registry:
         for thread in self._watched.values():
             thread.end_streams()
 
-    async def rows(self) -> Sequence[Mapping[str, Any]]:
-        """Return the threads, last used first. Nothing heavy is imported for it."""
-        return [asdict(row) for row in await self._threads.list(None, MAX_LISTED)]
+    async def rows(self, user: str = "") -> Sequence[Mapping[str, Any]]:
+        """Return the threads, last used first, or those that a user has access to. Nothing heavy is imported for it."""
+        return [asdict(row) for row in await self._threads.list(None, MAX_LISTED, user=user)]
 
-    async def statuses(self) -> Sequence[Mapping[str, Any]]:
-        """Return the threads with what they ask and measure."""
-        found: Sequence[Mapping[str, Any]] = await self.reader.request("statuses", limit=MAX_LISTED)
+    async def statuses(self, user: str = "") -> Sequence[Mapping[str, Any]]:
+        """Return the threads with what they ask and measure, or those that a user has access to."""
+        found: Sequence[Mapping[str, Any]] = await self.reader.request("statuses", limit=MAX_LISTED, user=user)
         return found
 
     async def folders(self) -> Sequence[str]:
@@ -115,11 +115,11 @@ class Registry:
         thread.show(row)
         return thread, False
 
-    async def create(self, folder: str, text: str, model: str = "") -> WatchedThread:
-        """Start a new thread in a folder with a first message. Raises MLInternError."""
-        if not Path(folder).is_absolute() or not Path(folder).is_dir():
+    async def create(self, folder: str, text: str, model: str = "", user: str = "") -> WatchedThread:
+        """Start a new thread with a first message. It belongs to a user, or is in a folder. Raises MLInternError."""
+        if not user and not (Path(folder).is_absolute() and Path(folder).is_dir()):
             raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
-        link = await self._sessions.create(folder, model)
+        link = await self._sessions.create(folder, model, user)
         thread = await self._open(link.thread_id, link)
         await thread.submit({"type": "user_input", "text": text})
         return thread

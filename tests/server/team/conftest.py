@@ -16,12 +16,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from ml_intern.configs.settings import TeamSettings
 from ml_intern.server.team.serve import team_app
 from ml_intern.server.web.access import Policy
 from ml_intern.server.web.serve import WebServer, bound_socket
 from ml_intern.session.team.following import open_team_threads
 from tests.fakes.postgres import PostgresServer
 from tests.server.web.conftest import SECONDS, TOKEN, Web
+
+POSTS = 150
+"""Changes that a user may send within a minute."""
 
 
 class TeamServer(Web):
@@ -116,7 +120,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> 
 
         async def serve() -> None:
             async with open_team_threads() as threads:
-                servers.append(WebServer(team_app(policy, threads)))
+                servers.append(WebServer(team_app(policy, threads, TeamSettings(posts_per_minute=POSTS))))
                 await servers[0].serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()))

@@ -1,0 +1,1 @@
+"""`ml-intern server`: the people of a team's database."""

@@ -1,0 +1,1 @@
+"""The people of a shared database: users, their tokens, and what each may do with which thread."""
