@@ -60,7 +60,7 @@ class Pages:
         caller = caller_of(request)
         rows = thread_rows(await self._registry.rows(seen_by(caller)), {}, {})
         folders = [] if caller.user else await self._registry.folders()
-        return HTMLResponse(threads_page(self._frame, rows, folders))
+        return HTMLResponse(threads_page(self._frame, rows, folders, admin=caller.admin))
 
     async def rows(self, request: Request) -> Response:
         """The list of threads with what they ask and measure."""

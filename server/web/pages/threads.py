@@ -14,14 +14,15 @@ GROUPS = (("waiting", "Needs your answer"), ("running", "Working"), ("", "All ot
 Listed = Mapping[str, Any]
 
 
-def threads_page(frame: PageFrame, rows: str, folders: Sequence[str]) -> str:
+def threads_page(frame: PageFrame, rows: str, folders: Sequence[str], *, admin: bool) -> str:
     """Return the page. `rows` is the list as HTML, `folders` are offered for a new thread.
 
-    Without folders, a new thread gets one of its own.
+    Without folders, a new thread gets one of its own. Only admins use searches and settings.
     """
+    pages = '<a href="/searches">Searches</a><a href="/settings">Settings</a>' if admin else ""
     body = (
         '<header class="bar"><h1>ml-intern</h1><nav class="menu" aria-label="Pages">'
-        '<a href="/searches">Searches</a><a href="/settings">Settings</a>'
+        f"{pages}"
         '<button type="button" id="notify" class="quiet" hidden>Notify me</button></nav></header>'
         f'<main id="main">{_new_thread(folders)}'
         f'<div id="rows" hx-get="/rows" hx-trigger="load, every 3s" hx-swap="innerMorph">{rows}</div></main>'

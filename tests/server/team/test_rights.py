@@ -136,8 +136,9 @@ def test_lists_show_nothing_of_others(shared: Shared) -> None:
     for person, level in shared.people():
         for path in ("/", "/rows", "/api/threads"):
             assert ("secret plan" in person.client.get(path).text) == (level is not None), (person.user.name, path)
-        folders = str(shared.team.root / "work")
-        assert folders not in person.client.get("/").text
+        page = person.client.get("/").text
+        assert str(shared.team.root / "work") not in page
+        assert ("/settings" in page) == person.user.admin
 
 
 def test_everybody_learns_who_they_are(shared: Shared) -> None:
