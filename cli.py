@@ -1,11 +1,13 @@
 """The command line's entry point: run one command, and turn every failure into one line and an exit code."""
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ml_intern.commands.argv import HELP, RUN, Request, split
 from ml_intern.commands.table import COMMANDS, commands_help
+from ml_intern.configs.servers import SERVER_VARIABLE
 
 if TYPE_CHECKING:
     from typer.main import Typer
@@ -33,6 +35,8 @@ def dispatch(request: Request) -> int:
     if request.wants == "help":
         print(help_text(request.command))
         return 0
+    if request.server:
+        os.environ[SERVER_VARIABLE] = request.server
     from ml_intern.sandbox.own_process import hide_own_process
 
     hide_own_process()  # help and the version start no other process

@@ -4,7 +4,7 @@ Typer can declare neither an optional PROMPT beside subcommands nor an option wi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ml_intern.commands.options import OPTIONS, SWITCHES, OptionSpec
@@ -25,11 +25,34 @@ class Request:
     """`run`, or a subcommand with its action: `threads list`."""
     words: tuple[str, ...]
     wants: Literal["", "help", "version"] = ""
+    server: str = ""
+    """The server whose threads the command uses; "" for those of this machine."""
 
 
 def split(argv: Sequence[str]) -> Request:
     """Choose the command. Raises UsageError for a word that looks like a misspelled subcommand."""
     words = list(argv)
+    server = _take_server(words)
+    return replace(_chosen(words), server=server)
+
+
+def _take_server(words: list[str]) -> str:
+    """Remove --server, which every command has, and return its value. Raises UsageError if it is missing."""
+    name = OPTIONS["server"].names[0]
+    end = words.index(DOUBLE_DASH) if DOUBLE_DASH in words else len(words)
+    found = ""
+    for place in range(end - 1, -1, -1):
+        option, equals, value = words[place].partition("=")
+        if option != name:
+            continue
+        if not equals and (place + 1 >= end or words[place + 1].startswith("-")):
+            raise UsageError(f"{name} needs the name of a server", "`ml-intern login --list` shows the names")
+        found = found or (value if equals else words[place + 1])
+        del words[place : place + 1 + (not equals)]
+    return found
+
+
+def _chosen(words: list[str]) -> Request:
     before = _take_options(words)
     first = words[0] if words and words[0] != DOUBLE_DASH else ""
     if first and not (_sets(before, "print_") or _sets(before, "interactive")):

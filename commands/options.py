@@ -152,6 +152,10 @@ class Options:
         False
     )
     ephemeral: Annotated[bool, Word("--ephemeral", "", "save nothing to disk")] = False
+    server: Annotated[
+        str | None,
+        Word("--server", "NAME", "use the threads of a server from `ml-intern login`, not those of this machine"),
+    ] = None
     quiet: Annotated[bool, Word("-q --quiet", "", "print only errors to stderr")] = False
     verbose: Annotated[bool, Word("--verbose", "", "show reasoning and tool output")] = False
     version: Annotated[bool, Word("-V --version", "", "print the version")] = False

@@ -189,6 +189,12 @@ COMMANDS: dict[str, Command] = {
             },
         ),
         Command(
+            "login",
+            "log in to a server of ml-intern, so that --server NAME uses its threads; list and remove servers",
+            "serving.login:login",
+            usage="URL | --list | --remove NAME",
+        ),
+        Command(
             "studio",
             "serve your threads to LangGraph Studio from this machine (extra [studio])",
             "serving.studio:studio",

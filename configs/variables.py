@@ -15,6 +15,7 @@ PROGRAM_VARIABLES: Mapping[str, str] = {
     "ML_INTERN_SECRET_KEY": "the secret that seals the keys of users, at least 32 characters, the same on all machines",
     "ML_INTERN_LOGIN_SECRET": "the secret that the issuer of logins gave a team's server (or `OAUTH_CLIENT_SECRET`)",
     "ML_INTERN_WORKSPACES": "the folder with the folders of users' threads; by default beside ML_INTERN_HOME",
+    "ML_INTERN_SERVER": "the server whose threads every command uses, as `--server NAME`",
     "ML_INTERN_SERVER_TOKEN": "the token of `ml-intern serve`; a new one at each start without it",
     "ML_INTERN_CLI_CONFIG": "your settings file",
     "ML_INTERN_DEFAULT_MODEL_ID": "the model of `ml-intern studio`, if `-m` is not given",

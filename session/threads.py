@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
+from ml_intern.configs.servers import chosen_server
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.protocol import Deleted, ThreadStatus
@@ -15,7 +16,7 @@ from ml_intern.session.protocol import Deleted, ThreadStatus
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation
     from ml_intern.runs.summary import RunSeries
-    from ml_intern.session.protocol import IdleThread, PruneRequest, Pruning, StatementCheck
+    from ml_intern.session.protocol import IdleThread, PruneRequest, Pruning, StatementCheck, Threads
     from ml_intern.session.thread import StoredThread
     from ml_intern.snapshots.workspace import ReportProblem
     from ml_intern.store.runs import RunRow
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     from ml_intern.store.threads import ThreadRow
 
     T = TypeVar("T", bound=StoredThread)
+
+
+@asynccontextmanager
+async def threads_of_user(warn: "ReportProblem") -> AsyncIterator["Threads"]:
+    """Open the threads of the server that the user chose, or those of this machine."""
+    if (server := chosen_server()) is None:
+        async with open_threads(warn) as threads:
+            yield threads
+        return
+    from ml_intern.session.remote.opening import server_threads
+
+    async with server_threads(server) as threads:
+        yield threads
 
 
 @asynccontextmanager

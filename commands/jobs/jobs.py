@@ -10,7 +10,9 @@ import typer
 
 from ml_intern.commands.failure import say
 from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines
+from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import MLInternError, UsageError
+from ml_intern.configs.servers import chosen_server
 from ml_intern.session.opening.store import open_store
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.text.formatting import duration, money, plural
@@ -23,6 +25,8 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or
 NAMES_HELP = "ids, unique id prefixes or names"
 CUT_OFF = "starting; if the launch was interrupted, resume the thread"
 ORPHAN = "its thread was deleted"
+MAX_THREADS = 50
+"""Threads of a server whose runs are listed, last used first."""
 DROPPED = ("THREAD", "WHERE", "STARTED", "COST", "RAN", "METRICS")
 """Columns that a narrow terminal does not show, in this order."""
 
@@ -84,6 +88,18 @@ async def found_run(store: "Store", text: str, *, latest: bool = True) -> "RunRo
 
 
 async def _all() -> list[Shown]:
+    """Return the runs of this machine, or of the threads of the server that --server names."""
+    return await (_local() if chosen_server() is None else _on_server())
+
+
+async def _on_server() -> list[Shown]:
+    async with threads_of_user() as threads:
+        rows = await threads.list(None, MAX_THREADS)
+        found = [series.run for row in rows for series in await threads.runs(row.id)]
+    return [Shown(run, run.reason) for run in sorted(found, key=lambda run: run.created)]
+
+
+async def _local() -> list[Shown]:
     from ml_intern.runs.poll import adopt_unlisted, poll_all
 
     async with open_store() as store:

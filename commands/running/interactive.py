@@ -14,6 +14,7 @@ from ml_intern.commands.failure import drop_stdout, report_line
 from ml_intern.commands.options import Options
 from ml_intern.commands.running.plain import shows_lines
 from ml_intern.configs.errors import KeyMissing, UsageError
+from ml_intern.configs.servers import chosen_server
 from ml_intern.terminal.app import App
 from ml_intern.terminal.questions import Questions
 
@@ -64,7 +65,7 @@ async def _talk(options: Options, app: App, guide: "Guide | None", *, set_up: bo
         options = replace(options, resume=await _picked(options, app))
     questions = Questions(app.console)
     while True:
-        if set_up:
+        if set_up and chosen_server() is None:
             await asyncio.to_thread(_offer_hub_login, options, questions)
         try:
             async with _opened(options, app) as opened:
@@ -107,7 +108,8 @@ async def _session(options: Options, app: App, guide: "Guide | None", opened: "O
     app.console.complete_with(PromptCompleter(Path(session.options.workspace), project_files))
     asked = await app.run(session, partial(doctor_lines, options), guide.task if guide else options.prompt or "", guide)
     if session.attached:
-        app.screen.line("left the thread; it continues in the other process", "dim")
+        where = "in the other process" if (server := chosen_server()) is None else f"on {server.name}"
+        app.screen.line(f"left the thread; it continues {where}", "dim")
         return
     used = await session.totals()
     if used.requests and opened.saved and opened.signed_in and not asked:
@@ -117,13 +119,14 @@ async def _session(options: Options, app: App, guide: "Guide | None", opened: "O
 
 
 async def _picked(options: Options, app: App) -> str:
-    """Let the user choose a thread of this folder, or of any folder when this one has none."""
+    """Let the user choose a thread of this folder, or of any folder when this one has none or is on another machine."""
     from ml_intern.commands.threads.opened import threads_of_user
     from ml_intern.session.opening.options import working_folder
     from ml_intern.terminal.picker import pick_thread
 
     async with threads_of_user() as threads:
-        folder = str(working_folder(replace(options, resume=None).request()))
+        here = chosen_server() is None
+        folder = str(working_folder(replace(options, resume=None).request())) if here else options.cd
         rows = await threads.list(folder, LISTED_THREADS) or await threads.list(None, LISTED_THREADS)
         chosen = await pick_thread(app.console, threads, rows)
     if chosen is None:

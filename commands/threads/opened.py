@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def threads_of_user() -> AsyncIterator["Threads"]:
-    """Open the threads of the data home."""
-    from ml_intern.session.threads import open_threads
+    """Open the threads of this machine, or of the server that --server names."""
+    from ml_intern.session import threads as opening
 
-    async with open_threads(warn) as threads:
+    async with opening.threads_of_user(warn) as threads:
         yield threads
 
 

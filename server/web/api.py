@@ -49,6 +49,7 @@ class Api:
             _get(f"{thread}/runs", self.runs),
             _get(f"{thread}/preview_undo", self.preview_undo),
             _get(f"{thread}/export/{{format}}", self.export),
+            _get(f"{thread}/state", self.state),
             _get(f"{thread}/events", self.events),
             _post(f"{thread}/operations", self.submit),
             _post(f"{thread}/fork", self.fork),
@@ -91,6 +92,11 @@ class Api:
         """Return a thread in an export format."""
         thread, name = await self._registry.get(request.path_params["id"]), request.path_params["format"]
         return JSONResponse({"text": await self._registry.export(thread.thread_id, name)})
+
+    async def state(self, request: Request) -> Response:
+        """Return the events that describe the current state: {"seq", "events", "ending"}."""
+        thread = await self._registry.get(request.path_params["id"])
+        return JSONResponse(await thread.described())
 
     async def events(self, request: Request) -> Response:
         """Return the events after a number as server-sent events; without one, from now on."""

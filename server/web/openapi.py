@@ -67,6 +67,7 @@ def _thread_paths() -> Schema:
         f"{THREAD}/runs": {"get": _method("Background runs with the points of their metrics.", OBJECTS)},
         f"{THREAD}/preview_undo": {"get": _method("The effect of an undo.", OBJECT, query={"turns": WHOLE})},
         f"{THREAD}/export/{{format}}": {"get": _method("The thread in an export format.", OBJECT)},
+        f"{THREAD}/state": {"get": _method("The events of the current state, and the last turn's end.", OBJECT)},
         f"{THREAD}/events": {"get": events},
         f"{THREAD}/operations": {"post": _method("Submit an operation once.", accepted, submit)},
         f"{THREAD}/fork": {"post": _method("Copy a thread.", CREATED, _body(TURN, []), 201)},

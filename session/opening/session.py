@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
+from ml_intern.configs.paths import data_home
+from ml_intern.configs.servers import SavedServer, chosen_server
 from ml_intern.configs.settings import Settings, TerminalSettings
 from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
@@ -71,10 +73,27 @@ def load() -> None:
 
 @asynccontextmanager
 async def open_session(request: SessionRequest, interface: Interface) -> AsyncIterator[Opened]:
-    """Open a new thread or the requested one, and close it at the end.
+    """Open a new thread or the requested one, and close it at the end. If the user chose a server, it is there.
 
     Raises the errors of the settings, the store, the model's route and the thread's lock, see configs.errors.
     """
+    server = chosen_server()
+    opening = _open_here(request, interface) if server is None else _open_there(server, request)
+    async with opening as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open_there(server: SavedServer, request: SessionRequest) -> AsyncIterator[Opened]:
+    from ml_intern.session.remote.opening import server_session
+
+    here = SessionRequest()
+    async with server_session(server, request) as session:
+        yield Opened(session, data_home(), True, False, load_settings(here, working_folder(here)).settings.terminal)
+
+
+@asynccontextmanager
+async def _open_here(request: SessionRequest, interface: Interface) -> AsyncIterator[Opened]:
     saved = _is_saved(request)
     async with open_store(ephemeral=not saved) as store:
         row = await _find_thread(store, request)

@@ -13,7 +13,9 @@ from ml_intern.server.web.watching.live import Live, partial
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.state import PARTS, ThreadState
 from ml_intern.server.web.watching.timeline import Changes, Timeline
+from ml_intern.session.wire.codec import decode_event, encode_event
 from ml_intern.session.wire.codec import line as json_line
+from ml_intern.session.wire.current import ENDINGS, REPLACED, CurrentState
 from ml_intern.session.wire.tail import TRANSIENT, Tail
 
 SHOWN = 100
@@ -35,6 +37,9 @@ class WatchedThread:
         self.thread_id = thread_id
         self.epoch = uuid4().hex[:12]
         self.timeline, self.live, self.state = Timeline(), Live(), ThreadState()
+        self.current = CurrentState()
+        self.ending: Mapping[str, Any] | None = None
+        """The event with which the last turn ended, if it was seen and none has begun since."""
         self.frames, self.events = Tail(self.epoch, 0), Tail(thread_id, 0)
         self.watchers = 0
         self.link: ThreadLink | None = None
@@ -76,6 +81,15 @@ class WatchedThread:
     def place(self) -> str:
         """Return the id of the latest frame."""
         return f"{self.epoch}-{self.frames.seq}"
+
+    async def described(self) -> Mapping[str, Any]:
+        """Return the events of the current state, the number of the last one, and how the last turn ended."""
+        if self.link is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ATTACH_SECONDS):
+                    await self.link.received.join()
+        events = [encode_event(event) for event in self.current.events()]
+        return {"seq": self.events.seq, "events": events, "ending": self.ending}
 
     # --- changes
 
@@ -145,6 +159,7 @@ class WatchedThread:
                 if line["event"]["thread_id"] != self.thread_id:  # the session continues with another thread
                     break
                 await self._take(line["event"], is_new="state" not in line)
+            link.received.task_done()
         if self.link is link:
             self.link = None
             await link.close()
@@ -153,7 +168,17 @@ class WatchedThread:
             await self.resync()
             self._send("status", "question", "queue", live=True)
 
+    def _note(self, event: Mapping[str, Any]) -> None:
+        """Note what describes the current state."""
+        if event["type"] in REPLACED:
+            self.current.take(decode_event(event))
+        if event["type"] in ENDINGS:
+            self.ending = event
+        elif event["type"] in ("processing", "approval_answered"):
+            self.ending = None
+
     async def _take(self, event: Mapping[str, Any], *, is_new: bool) -> None:
+        self._note(event)
         if is_new:
             text = b"id: %d\ndata: %b\n" % (event["seq"], json_line(event))
             self.events.put(event["seq"], text, transient=event["type"] in TRANSIENT)

@@ -1,0 +1,1 @@
+"""Threads of a server, over HTTP: the same interface as for threads of this machine."""
