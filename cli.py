@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.commands.argv import HELP, RUN, Request, split
 from ml_intern.commands.table import COMMANDS, commands_help
-from ml_intern.configs.servers import SERVER_VARIABLE
+from ml_intern.configs.paths import SERVER_VARIABLE
 
 if TYPE_CHECKING:
     from typer.main import Typer

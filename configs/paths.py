@@ -11,6 +11,7 @@ import platformdirs
 
 APP = "ml-intern"
 DATABASE_VARIABLE = "ML_INTERN_DATABASE"
+SERVER_VARIABLE = "ML_INTERN_SERVER"
 PROMPTS = Path(__file__).parent / "prompts"
 """The folder of the prompt templates."""
 

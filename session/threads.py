@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from ml_intern.configs.servers import chosen_server
 from ml_intern.models.secrets import register_secrets
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.protocol import Deleted, ThreadStatus
+from ml_intern.session.remote.servers import chosen_server
 
 if TYPE_CHECKING:
     from ml_intern.outbound.conversation import Conversation

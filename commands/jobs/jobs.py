@@ -12,8 +12,8 @@ from ml_intern.commands.failure import say
 from ml_intern.commands.output import Json, fitted_columns, local_time, print_json, print_lines
 from ml_intern.commands.threads.opened import threads_of_user
 from ml_intern.configs.errors import MLInternError, UsageError
-from ml_intern.configs.servers import chosen_server
 from ml_intern.session.opening.store import open_store
+from ml_intern.session.remote.servers import chosen_server
 from ml_intern.terminal.render.summary import one_line
 from ml_intern.text.formatting import duration, money, plural
 

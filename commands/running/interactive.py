@@ -14,7 +14,7 @@ from ml_intern.commands.failure import drop_stdout, report_line
 from ml_intern.commands.options import Options
 from ml_intern.commands.running.plain import shows_lines
 from ml_intern.configs.errors import KeyMissing, UsageError
-from ml_intern.configs.servers import chosen_server
+from ml_intern.session.remote.servers import chosen_server
 from ml_intern.terminal.app import App
 from ml_intern.terminal.questions import Questions
 

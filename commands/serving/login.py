@@ -10,7 +10,7 @@ import typer
 
 from ml_intern.commands.output import columns, print_lines
 from ml_intern.configs.errors import UsageError
-from ml_intern.configs.servers import SavedServer, remove_server, save_server, saved_servers, server_url
+from ml_intern.session.remote.servers import SavedServer, remove_server, save_server, saved_servers, server_url
 
 Address = Annotated[str | None, typer.Argument(metavar="[URL]", help="the address of the server", show_default=False)]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="name of the server here (default: its host)")]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import SandboxMissing, UsageError
 from ml_intern.configs.paths import data_home
-from ml_intern.configs.servers import SavedServer, chosen_server
 from ml_intern.configs.settings import Settings, TerminalSettings
 from ml_intern.graph.context import REMOTE_SANDBOX, RunOptions
 from ml_intern.models.routing import hub_token
@@ -21,6 +20,7 @@ from ml_intern.session.opening.model import endpoint_of, model_of
 from ml_intern.session.opening.options import as_run_options, load_settings, working_folder
 from ml_intern.session.opening.request import SessionRequest
 from ml_intern.session.opening.store import open_store
+from ml_intern.session.remote.servers import SavedServer, chosen_server
 from ml_intern.session.wire.attaching import attach, is_served
 
 if TYPE_CHECKING:

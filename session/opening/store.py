@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.configs.paths import data_home, database_url
-from ml_intern.configs.servers import chosen_server
+from ml_intern.session.remote.servers import chosen_server
 
 if TYPE_CHECKING:
     from ml_intern.store.store import Store

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import httpx
 
 from ml_intern.configs.errors import ConfigurationError, MLInternError, TemporaryError, UsageError
-from ml_intern.configs.servers import SavedServer
+from ml_intern.session.remote.servers import SavedServer
 from ml_intern.session.wire.codec import WIRE, decode_error
 
 WIRE_HEADER = "x-wire"
@@ -36,7 +36,7 @@ class ServerClient:
         return await self._repeated("GET", path, params=params)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Post a JSON object once. Raises MLInternError, and TemporaryError if it is not known what became of it."""
+        """Post a JSON object once. Raises MLInternError; a TemporaryError may come after an effect."""
         try:
             return self._checked(await self._http.post(path, json=dict(body)))
         except httpx.TransportError as error:

@@ -13,7 +13,7 @@ from ml_intern.session.remote.client import DELAYS, ServerClient
 from ml_intern.session.wire.codec import decode_event
 
 LIVED_SECONDS = 30.0
-"""A connection that lasted this long was not the fault of the server's absence: attempts are counted anew."""
+"""After a connection that lasted this long, attempts are counted anew."""
 
 
 @dataclass(frozen=True)

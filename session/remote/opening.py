@@ -6,37 +6,36 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import UsageError
-from ml_intern.configs.servers import SavedServer
 from ml_intern.session.opening.request import SessionRequest
+from ml_intern.session.remote.servers import SavedServer
 
 if TYPE_CHECKING:
     from ml_intern.session.remote.session import ServerSession
     from ml_intern.session.remote.threads import ServerThreads
 
 SENT = ("headless", "thread", "latest", "fork", "folder", "model", "stream")
-"""What of a request a server performs, or what only concerns this side."""
+"""The fields of a request that a server performs, or that only concern this side."""
 
 
 @asynccontextmanager
 async def server_threads(server: SavedServer) -> AsyncIterator["ServerThreads"]:
     """Open the threads of a server."""
     from ml_intern.session.remote.client import open_client
-    from ml_intern.session.remote.threads import ServerThreads
+    from ml_intern.session.remote.session import threads_of
 
     async with open_client(server) as client:
-        yield ServerThreads(client)
+        yield threads_of(client)
 
 
 @asynccontextmanager
 async def server_session(server: SavedServer, request: SessionRequest) -> AsyncIterator["ServerSession"]:
     """Open the requested thread of a server, or a new one. Raises UsageError and TemporaryError."""
     from ml_intern.session.remote.client import open_client
-    from ml_intern.session.remote.session import ServerSession
-    from ml_intern.session.remote.threads import ServerThreads
+    from ml_intern.session.remote.session import ServerSession, threads_of
 
     _refuse_options(request)
     async with open_client(server) as client:
-        thread_id = await _thread_id(ServerThreads(client), request)
+        thread_id = await _thread_id(threads_of(client), request)
         session = await ServerSession.open(client, thread_id, folder=request.folder or "", model=request.model or "")
         try:
             yield session

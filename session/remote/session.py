@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
@@ -32,6 +32,20 @@ LOOK_SECONDS, MOVED_SECONDS = 0.5, 60.0
 """The time between two looks for the effect of an undo, and the longest."""
 CODES: Mapping[str, int] = {"done": 0, "waiting": 3, "contradicted": 4, "limit": 124, "interrupted": 130}
 """The exit codes of the ends of turns; others are failures."""
+
+
+def threads_of(client: ServerClient) -> ServerThreads:
+    """Return the threads of a server."""
+
+    @asynccontextmanager
+    async def hold(thread_id: str) -> "AsyncIterator[ServerSession]":
+        session = await ServerSession.open(client, thread_id)
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    return ServerThreads(client, hold)
 
 
 class ServerRuns:
@@ -72,7 +86,7 @@ class ServerSession(ServerThread):
         self.end: TurnEnd | None = None
         self.options = RunOptions(model=model, workspace=folder)
         self.runs = ServerRuns(self)
-        self._threads = ServerThreads(client)
+        self._threads = threads_of(client)
         self._tools: Sequence[ToolInfo] = ()
         self._events: asyncio.Queue[Event | MLInternError | None] = asyncio.Queue()
         self._reading: asyncio.Task[None] | None = None

@@ -1,7 +1,7 @@
 """ServerThread and ServerThreads: the threads of a server, read over HTTP."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ml_intern.configs.errors import UsageError
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         TurnInfo,
         UndoPreview,
     )
+
+
+Hold = Callable[[str], "AbstractAsyncContextManager[IdleThread]"]
+"""Opens the thread with an id."""
 
 
 def elsewhere(what: str) -> UsageError:
@@ -110,8 +114,9 @@ class ServerThread:
 class ServerThreads:
     """The threads of a server that the user sees. What only the server's machine can do raises UsageError."""
 
-    def __init__(self, client: ServerClient) -> None:
+    def __init__(self, client: ServerClient, hold: Hold) -> None:
         self._client = client
+        self._hold = hold
 
     async def list(
         self, folder: str | None = None, limit: int | None = None, *, children: bool = False
@@ -147,7 +152,7 @@ class ServerThreads:
             row for row in rows if text and (row.id.startswith(text) or row.title == text)
         ]
         if len(found) != 1:
-            problem = f"{len(found)} threads match {text[:100]!r}" if found else f"no thread {text[:100]!r}"
+            problem = f"several threads match {text[:100]!r}" if found else f"no thread {text[:100]!r}"
             raise UsageError(f"{problem} on {self._client.server.name}", "`ml-intern threads list` shows the ids")
         return found[0]
 
@@ -159,13 +164,8 @@ class ServerThreads:
     @asynccontextmanager
     async def hold(self, text: str) -> AsyncIterator["IdleThread"]:
         """Open a thread that can be renamed, undone and redone. Raises UsageError."""
-        from ml_intern.session.remote.session import ServerSession
-
-        session = await ServerSession.open(self._client, (await self.find(text)).id)
-        try:
-            yield session
-        finally:
-            await session.close()
+        async with self._hold((await self.find(text)).id) as thread:
+            yield thread
 
     async def fork(self, text: str, turn: int | None) -> ThreadRow:
         """Copy a thread up to the end of a turn. Raises UsageError."""
@@ -174,7 +174,7 @@ class ServerThreads:
         return await self.find(copy["id"])
 
     async def sizes(self, ids: Sequence[str]) -> Mapping[str, int]:  # noqa: ARG002  the protocol's signature
-        """Return nothing: the sizes of a server's threads are not known here."""
+        """Return nothing: the sizes of a server's threads cannot be read here."""
         return {}
 
     async def secrets_in_snapshots(self) -> Sequence[str]:

@@ -18,13 +18,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_intern.configs.errors import ConfigurationError, TemporaryError, UsageError
-from ml_intern.configs.servers import SavedServer, server_url
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import Decision, ExecApproval, Interrupt, New, Resume, Undo, UserInput
 from ml_intern.session.remote.client import ServerClient, open_client
 from ml_intern.session.remote.opening import user_of
-from ml_intern.session.remote.session import ServerSession
-from ml_intern.session.remote.threads import ServerThreads
+from ml_intern.session.remote.servers import SavedServer, server_url
+from ml_intern.session.remote.session import ServerSession, threads_of
 from tests.fakes.loopback import Loopback
 from tests.server.web.conftest import SECONDS, TOKEN, Web
 
@@ -88,7 +87,7 @@ async def test_a_thread_of_a_server_is_a_session_here(web: Web, lab: SavedServer
             await session.submit(ExecApproval(answers))
         with pytest.raises(UsageError, match="not available with --server"):
             await session.permissions()
-        rows = await ServerThreads(client).list(folder, 1)
+        rows = await threads_of(client).list(folder, 1)
         assert [(row.id, row.turns) for row in rows] == [(thread, 1)]
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ml_intern.configs.errors import ConfigurationError, UsageError
-from ml_intern.configs.paths import private_folder, replace_file, settings_home
+from ml_intern.configs.paths import SERVER_VARIABLE, private_folder, replace_file, settings_home
 
-SERVER_VARIABLE = "ML_INTERN_SERVER"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -75,7 +74,7 @@ def remove_server(name: str) -> None:
 def chosen_server() -> SavedServer | None:
     """Return the server that --server or the environment names; None if commands use this machine.
 
-    Raises UsageError if it is not known.
+    Raises UsageError if the user has not logged in to it.
     """
     name = os.environ.get(SERVER_VARIABLE, "")
     if not name:
