@@ -119,7 +119,12 @@ class ServerThreads:
         self._hold = hold
 
     async def list(
-        self, folder: str | None = None, limit: int | None = None, *, children: bool = False
+        self,
+        folder: str | None = None,
+        limit: int | None = None,
+        *,
+        children: bool = False,
+        user: str = "",  # noqa: ARG002  the server knows whose token it is
     ) -> Sequence[ThreadRow]:
         """Return the threads of a folder of the server or of all folders, last used first."""
         if children:
@@ -127,7 +132,11 @@ class ServerThreads:
         rows = [status.row for status in await self.statuses()]
         return [row for row in rows if folder in (None, row.folder)][:limit]
 
-    async def statuses(self, limit: int | None = None) -> Sequence[ThreadStatus]:
+    async def statuses(
+        self,
+        limit: int | None = None,
+        user: str = "",  # noqa: ARG002  the server knows whose token it is
+    ) -> Sequence[ThreadStatus]:
         """Return the threads with what they ask and measure, last used first."""
         found = await self._client.get("/api/threads")
         rows = codec.adapter(Sequence[ThreadRow]).validate_python([one["row"] for one in found])

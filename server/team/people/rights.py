@@ -39,7 +39,10 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("GET", "/api/openapi.json"): "user",
     ("GET", "/api/threads"): "user",
     ("POST", "/api/threads"): "user",
-    **{("GET", f"{_THREAD}/{name}"): "read" for name in (*READS, "runs", "preview_undo", "events", "export/{format}")},
+    **{
+        ("GET", f"{_THREAD}/{name}"): "read"
+        for name in (*READS, "runs", "preview_undo", "state", "events", "export/{format}")
+    },
     ("POST", f"{_THREAD}/operations"): "answer",
     ("POST", f"{_THREAD}/fork"): "own",
     ("GET", f"{_THREAD}/access"): "read",
