@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -48,7 +49,7 @@ class Route:
     hint: str = "see `ml-intern models`, or choose another with --model"
     """The remedy when the endpoint does not know the model."""
 
-    @property
+    @cached_property
     def where(self) -> str:
         """The endpoint for messages, without credentials and path."""
         return shown_url(self.base_url).removesuffix(urlsplit(self.base_url).path) if self.base_url else self.provider

@@ -1,20 +1,24 @@
-"""Run a command in its own session: output goes to a file of limited size, and no child process survives it."""
+"""Run a command in its own session: output goes to a file of limited size, and no child process survives it.
+
+One thread does all of it, since each switch between threads costs more than most of the steps.
+"""
 
 import asyncio
-import os
-import subprocess
+import contextvars
+import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from ml_intern.execution.process.environment import CALL_MARK
 from ml_intern.execution.process.output_sink import OutputFile, OutputLog
-from ml_intern.execution.process.pipes import PipeReader
-from ml_intern.execution.process.sessions import end_processes
-from ml_intern.sandbox.command import WrappedCommand
+from ml_intern.execution.process.pipes import CommandSignals, PipeReader
+from ml_intern.execution.process.sessions import GRACE_SECONDS, ProcessTarget, end_all
+from ml_intern.sandbox.command import Captured, WrappedCommand
 
 OUTPUT_BYTES = 100 * 1024 * 1024
 _MAX_DRAINED_CHUNKS = 64
@@ -54,78 +58,61 @@ async def run_command(command: ProcessCommand, on_output: Callable[[str], None])
     """Run `command` and return its outcome. `on_output` gets its lines while it runs, at most five times a second.
 
     When it takes too long, writes too much or is cancelled, all its processes get TERM, and KILL after 5 s, before
-    this returns. Processes it leaves running in its session are terminated too.
+    this returns. When it is cancelled again, they get KILL at once. Processes it leaves running in its session are
+    terminated too.
 
     Raises:
         OSError: the command could not be started, or its output could not be written.
     """
-    process, output = await _start(command)
-    pipe = PipeReader(output)
+    loop, signals = asyncio.get_running_loop(), CommandSignals()
+
+    def report(text: str) -> None:
+        with suppress(RuntimeError):  # the loop has ended, so nothing awaits the command
+            loop.call_soon_threadsafe(on_output, text)
+
+    running = asyncio.wrap_future(_start_thread(lambda: _run(command, signals, report)))
     try:
-        return await _supervise(process, pipe, command, on_output)
-    finally:
-        pipe.close()
-
-
-class _SandboxedCommand:
-    """A sandboxed process that asyncio did not start, with the part of asyncio's Process that is used here."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", ended: asyncio.Event) -> None:
-        self._process, self._ended = process, ended
-        self.pid = process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.poll()
-
-    async def wait(self) -> int:
-        await self._ended.wait()
-        return self._process.wait()
-
-
-Process = asyncio.subprocess.Process | _SandboxedCommand
-
-
-async def _start(command: ProcessCommand) -> tuple[Process, int]:
-    """Start the command; return it and the descriptor of its output."""
-    environment = {**command.environment, CALL_MARK: _nested_mark(command)}
-    if command.wrapped is not None:
-        return await _start_sandboxed(command, command.wrapped, environment)
-    read_end, write_end = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command.argv, cwd=command.folder, env=environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end,
-        )  # fmt: skip
-    except BaseException:
-        os.close(read_end)
-        raise
-    finally:
-        os.close(write_end)
-    return process, read_end
-
-
-async def _start_sandboxed(
-    command: ProcessCommand, wrapped: WrappedCommand, environment: Mapping[str, str]
-) -> tuple[Process, int]:
-    ended, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_end() -> None:
-        with suppress(RuntimeError):  # the loop has ended, so nothing awaits the process
-            loop.call_soon_threadsafe(ended.set)
-
-    folder = str(command.folder)
-    start = partial(wrapped.start_captured, on_end=on_end, environment=environment, folder=folder)
-    task = asyncio.ensure_future(asyncio.to_thread(start))
-    try:
-        started = await asyncio.shield(task)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
-        if not task.cancelled() and task.exception() is None:
-            task.result().process.kill()
-            os.close(task.result().output)
+        signals.send("cancelled")
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError:
+                signals.send("hurried")
+        with suppress(asyncio.CancelledError, OSError):
+            running.result()
         raise
-    return _SandboxedCommand(started.process, ended), started.output
+
+
+def _start_thread(work: "Callable[[], Finished]") -> "Future[Finished]":
+    """Start `work` in a thread of its own: the threads of asyncio are too few for commands that take long."""
+    done: Future[Finished] = Future()
+    done.set_running_or_notify_cancel()
+
+    def perform() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001  who awaits it gets the error
+            done.set_exception(error)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(perform,), name="command", daemon=True).start()
+    return done
+
+
+def _run(command: ProcessCommand, signals: CommandSignals, report: Callable[[str], None]) -> Finished:
+    try:
+        environment = {**command.environment, CALL_MARK: _nested_mark(command)}
+        wrapped = command.wrapped or WrappedCommand([*command.argv], environment)
+        folder = str(command.folder)
+        started = wrapped.start_captured(on_end=lambda: signals.send("ended"), environment=environment, folder=folder)
+        pipe = PipeReader(started.output, signals)
+        try:
+            return _Supervisor(command, started, pipe, signals, report).run()
+        finally:
+            pipe.close()
+    finally:
+        signals.close()
 
 
 def _nested_mark(command: ProcessCommand) -> str:
@@ -134,67 +121,83 @@ def _nested_mark(command: ProcessCommand) -> str:
     return f"{outer}:{command.mark}" if outer else command.mark
 
 
-async def _supervise(
-    process: Process, pipe: PipeReader, command: ProcessCommand, on_output: Callable[[str], None]
-) -> Finished:
-    pump = asyncio.create_task(_pump(pipe, command, OutputLog(on_output)))
-    ending: Ending | None = None
-    try:
-        ending = await _wait_for_end(process, pump, command.timeout)
-    finally:
-        # A process that left the session on purpose may survive a normal end of the command, but no other end.
-        mark = None if ending == "exited" else command.mark
-        ended = await end_processes(
-            process.pid, mark, spare=process.pid if command.wrapped and command.wrapped.has_monitor else None
-        )
-        pipe.stop()
-        await asyncio.wait({pump})
-    await process.wait()
-    return Finished(process.returncode, ending, (await pump).characters, ended)
+class _Supervisor:
+    """Copies the output of a started command to its file and its log, and ends it."""
 
+    def __init__(
+        self,
+        command: ProcessCommand,
+        started: Captured,
+        pipe: PipeReader,
+        signals: CommandSignals,
+        report: Callable[[str], None],
+    ) -> None:
+        self._command, self._process, self._pipe, self._signals = command, started.process, pipe, signals
+        self._sink, self._log = OutputFile(command.output, command.output_bytes), OutputLog(report)
+        self._grace = 0.0 if "cancelled" in signals else GRACE_SECONDS
 
-async def _wait_for_end(process: Process, pump: "asyncio.Task[OutputFile]", seconds: float) -> Ending:
-    exited = asyncio.create_task(process.wait())
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.wait({exited, pump}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done() and pump.result().full:
+    def run(self) -> Finished:
+        """Return the outcome. Raises CancelledError when the command was cancelled."""
+        ending: Ending | None = None
+        try:
+            ending = self._copy_until_end()
+        finally:
+            # A process that left the session on purpose may survive a normal end of the command, but no other end.
+            ended = end_all(self._target(None if ending == "exited" else self._command.mark), self._grace, self._pause)
+            while "ended" not in self._signals:
+                self._pump(None)
+            self._finish_output()
+        return Finished(self._process.wait(), ending, self._sink.characters, ended)
+
+    def _target(self, mark: str | None) -> ProcessTarget:
+        wrapped = self._command.wrapped
+        return ProcessTarget(self._process.pid, mark, self._process.pid if wrapped and wrapped.has_monitor else None)
+
+    def _copy_until_end(self) -> Ending:
+        deadline = time.monotonic() + self._command.timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if "cancelled" in self._signals:
+                raise asyncio.CancelledError
+            if self._sink.full:
                 return "output cap"
-            await exited
-            return "exited"
-    except TimeoutError:
+            if "ended" in self._signals:
+                return "exited"
+            self._pump(left)
         return "timeout"
-    finally:
-        exited.cancel()
 
+    def _pause(self, seconds: float) -> bool:
+        """Copy output for this long. Return at once, with True, when the command is to be killed at once."""
+        end = time.monotonic() + seconds
+        while "hurried" not in self._signals and (left := end - time.monotonic()) > 0:
+            self._pump(left)
+        return "hurried" in self._signals
 
-async def _pump(pipe: PipeReader, command: ProcessCommand, log: OutputLog) -> OutputFile:
-    """Copy output from the pipe to the file and the log until the end, the size limit or a stop; then drain it."""
-    sink = OutputFile(command.output, command.output_bytes)
-    try:
-        await _copy_all(pipe, sink, log)
-    finally:
-        log.add(await asyncio.to_thread(sink.close))
-    log.flush()
-    return sink
+    def _pump(self, seconds: float | None) -> None:
+        """Copy output. Wait for it, or for a signal, at most `seconds`."""
+        limits = [limit for limit in (seconds, self._log.seconds_to_wait()) if limit is not None]
+        if self._pipe.wait(min(limits, default=None)):
+            self._copy()
+        if self._log.due:
+            self._log.flush(self._sink.unfinished)
 
+    def _copy(self) -> bool:
+        """Copy one chunk and return whether there may be more."""
+        chunk = self._pipe.read()
+        if not chunk:
+            return False
+        try:
+            self._log.add(self._sink.feed(chunk))
+        except BaseException:
+            self._pipe.end()
+            raise
+        if self._sink.full:
+            self._pipe.end()
+        return not self._sink.full
 
-async def _copy_all(pipe: PipeReader, sink: OutputFile, log: OutputLog) -> None:
-    ended = False
-    while not (ended or pipe.stopped or sink.full):
-        await pipe.wait(log.seconds_to_wait())
-        ended = await _copy(pipe, sink, log)
-        if log.due:
-            log.flush(sink.unfinished)
-    for _ in range(_MAX_DRAINED_CHUNKS):
-        if ended or sink.full:
-            break
-        ended = await _copy(pipe, sink, log)
-
-
-async def _copy(pipe: PipeReader, sink: OutputFile, log: OutputLog) -> bool:
-    """Copy one chunk and return whether it was the last."""
-    chunk = pipe.read()
-    if chunk:
-        log.add(await asyncio.to_thread(sink.feed, chunk))
-    return chunk == b"" or (chunk is None and pipe.stopped)
+    def _finish_output(self) -> None:
+        """Copy what is left in the pipe, as far as it is no endless stream, and close the file."""
+        try:
+            any(not self._copy() for _ in range(_MAX_DRAINED_CHUNKS))
+        finally:
+            self._log.add(self._sink.close())
+        self._log.flush()

@@ -1,58 +1,92 @@
-"""Read a pipe from the event loop without blocking it, with a way to stop reading at any moment."""
+"""Read a command's output from a pipe in a thread that other threads can wake with signals."""
 
-import asyncio
 import os
+import select
+import threading
+from typing import Final, Literal
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES: Final = 1 << 16
+_SMALL_BYTES: Final = 1 << 12
+_COLLECTED_MS: Final = 2
+"""How long output is collected after little was read, since each wake-up costs more than a line."""
+Signal = Literal["ended", "cancelled", "hurried"]
+
+
+class CommandSignals:
+    """What other threads report about a command: its process has ended, it is cancelled, it is to be killed at once."""
+
+    def __init__(self) -> None:
+        self._sent = set[Signal]()
+        self._lock = threading.Lock()
+        self.descriptor, self._writing = os.pipe()
+        """It becomes readable with each new signal."""
+        self._closed = False
+
+    def __contains__(self, signal: Signal) -> bool:
+        return signal in self._sent
+
+    def send(self, signal: Signal) -> None:
+        """Report it, and wake the thread that waits."""
+        with self._lock:
+            if signal not in self._sent and not self._closed:
+                self._sent.add(signal)
+                os.write(self._writing, b".")
+
+    def take(self) -> None:
+        """Wait for no signal that was already sent."""
+        os.read(self.descriptor, len(self._sent))
+
+    def close(self) -> None:
+        """Close the descriptors; later signals are ignored."""
+        with self._lock:
+            self._closed = True
+            os.close(self.descriptor)
+            os.close(self._writing)
 
 
 class PipeReader:
-    """The read end of a pipe. It is closed once and not read after that."""
+    """The read end of a pipe, in which the output of a command arrives."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, signals: CommandSignals) -> None:
         os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
-        self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
-        self.stopped = False
+        self._descriptor, self._signals = descriptor, signals
+        self._few = False
+        """Whether little was read last."""
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLIN)
+        self._ready.register(signals.descriptor, select.POLLIN)
+        self._signalled = select.poll()
+        self._signalled.register(signals.descriptor, select.POLLIN)
+        self._ended = False
 
-    async def wait(self, seconds: float | None) -> None:
-        """Return when there is something to read, when the pipe is stopped, or after `seconds`."""
-        if self.stopped:
-            return
-        waiter = self._waiter = self._loop.create_future()
-        self._loop.add_reader(self._descriptor, self._wake)
-        try:
-            await asyncio.wait({waiter}, timeout=seconds)
-        finally:
-            self._remove_reader()
+    def wait(self, seconds: float | None) -> bool:
+        """Return after `seconds`, with the next signal, or, with True, when there is something to read."""
+        ready = dict(self._ready.poll(None if seconds is None else 1000 * seconds))
+        if self._few and list(ready) == [self._descriptor]:
+            ready |= dict(self._signalled.poll(_COLLECTED_MS))
+        if self._signals.descriptor in ready:
+            self._signals.take()
+        return self._descriptor in ready
 
-    def read(self) -> bytes | None:
-        """Return the available bytes: empty at the end of the pipe, None when nothing is available yet."""
-        if self._descriptor < 0:
+    def read(self) -> bytes:
+        """Return the available bytes; none if there are none now, or at the end of the pipe."""
+        if self._ended:
             return b""
         try:
-            return os.read(self._descriptor, CHUNK_BYTES)
+            chunk = os.read(self._descriptor, CHUNK_BYTES)
         except BlockingIOError:
-            return None
+            return b""
+        self._few = len(chunk) < _SMALL_BYTES
+        if not chunk:
+            self.end()
+        return chunk
 
-    def stop(self) -> None:
-        """Wake the waiting reader and let it wait no more."""
-        self.stopped = True
-        self._wake()
+    def end(self) -> None:
+        """Read no more."""
+        if not self._ended:
+            self._ended = True
+            self._ready.unregister(self._descriptor)
 
     def close(self) -> None:
-        """Close the descriptor. May be called again."""
-        self.stop()
-        self._remove_reader()
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _remove_reader(self) -> None:
-        if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
+        """Close the descriptor."""
+        os.close(self._descriptor)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ async def end_processes(
         The number of processes found.
     """
     cancelled = threading.Event()
-    work = asyncio.ensure_future(asyncio.to_thread(_end_all, _Target(session, mark, spare), grace, cancelled))
+    work = asyncio.ensure_future(asyncio.to_thread(end_all, ProcessTarget(session, mark, spare), grace, cancelled.wait))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -99,36 +99,43 @@ async def end_processes(
 
 
 @dataclass(frozen=True)
-class _Target:
+class ProcessTarget:
+    """The processes to terminate, see `end_processes`."""
+
     session: int | None
     mark: str | None
     spare: int | None
 
     def members(self) -> list[int]:
+        """Return those that run."""
         return members(self.session, self.mark)
 
 
-def _end_all(target: _Target, grace: float, cancelled: threading.Event) -> int:
+def end_all(target: ProcessTarget, grace: float, pause: Callable[[float], bool]) -> int:
+    """Terminate processes as `end_processes` does, but wait for them in this thread.
+
+    `pause` waits for some seconds; it returns True if the processes are to be killed at once.
+    """
     found = target.members()
     if not found:
         return 0
     _signal(
         target.session if target.spare is None else None, [pid for pid in found if pid != target.spare], signal.SIGTERM
     )
-    if not _wait_until_gone(target, grace, cancelled):
+    if not _wait_until_gone(target, grace, pause):
         _kill(target)
     return len(found)
 
 
-def _wait_until_gone(target: _Target, grace: float, cancelled: threading.Event) -> bool:
+def _wait_until_gone(target: ProcessTarget, grace: float, pause: Callable[[float], bool]) -> bool:
     deadline = time.monotonic() + grace
     while target.members():
-        if time.monotonic() > deadline or cancelled.wait(_POLL_SECONDS):
+        if time.monotonic() > deadline or pause(_POLL_SECONDS):
             return False
     return True
 
 
-def _kill(target: _Target) -> None:
+def _kill(target: ProcessTarget) -> None:
     """Send KILL until none is left: a process can start others between the listing and the signal."""
     deadline = time.monotonic() + _KILL_SECONDS
     while (found := target.members()) and time.monotonic() < deadline:

@@ -20,9 +20,15 @@ _BETWEEN = re.compile(r"[\s'\"`<>|:;,()\[\]{}=]+")
 def possible_images(written: Iterable[str], texts: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Return the paths of images among the written files, and those that the texts name, relative to `folder`."""
     seen = [path for path in written if path.lower().endswith(_ENDINGS)]
-    words = [word.rstrip(".!?") for text in texts for word in _BETWEEN.split(text[-_SEARCHED:])]
+    naming = [end for end in (text[-_SEARCHED:] for text in texts) if _names_image(end)]
+    words = [word.rstrip(".!?") for end in naming for word in _BETWEEN.split(end)]
     named = [str(folder / word) for word in words if word.lower().endswith(_ENDINGS)]
     return tuple(Path(path) for path in dict.fromkeys(map(os.path.normpath, [*seen, *named])))
+
+
+def _names_image(text: str) -> bool:
+    lower = text.lower()
+    return any(ending in lower for ending in _ENDINGS)
 
 
 def new_images(paths: Iterable[Path], roots: Sequence[Path], began: int) -> tuple[str, ...]:

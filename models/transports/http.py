@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -202,7 +203,12 @@ def _same_origin_target(response: httpx.Response) -> httpx.URL | None:
 
 
 def _url(route: Route, path: str) -> httpx.URL:
-    base = httpx.URL(route.base_url or "")
+    return _joined(route.base_url or "", path)
+
+
+@lru_cache(maxsize=16)
+def _joined(base_url: str, path: str) -> httpx.URL:
+    base = httpx.URL(base_url)
     return base.copy_with(path=base.path.rstrip("/") + path)
 
 

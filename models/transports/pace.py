@@ -1,8 +1,9 @@
 """Detect replies that stall. Only content counts: keepalive comments and empty fragments do not."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from ml_intern.models.errors import Stalled
 from ml_intern.models.request import ReplyPart
@@ -22,7 +23,7 @@ async def paced(
     clock, limit_s = asyncio.get_running_loop().time, idle_s + grace_s
     deadline = clock() + limit_s
     async with aclosing(parts):
-        while (part := await _next(parts, deadline, stalled(route, idle_s))) is not None:
+        while (part := await _next(parts, deadline, partial(stalled, route, idle_s))) is not None:
             if _has_content(part):
                 deadline = min(clock() + limit_s, deadline + GRANT * limit_s)
             yield part
@@ -33,12 +34,12 @@ def stalled(route: Route, idle_s: float) -> Stalled:
     return Stalled(f"{route.where} sent no content for {idle_s:g} s")
 
 
-async def _next(parts: AsyncGenerator[ReplyPart], deadline: float, late: Stalled) -> ReplyPart | None:
+async def _next(parts: AsyncGenerator[ReplyPart], deadline: float, late: Callable[[], Stalled]) -> ReplyPart | None:
     try:
         async with asyncio.timeout_at(deadline):
             return await anext(parts, None)
     except TimeoutError as error:
-        raise late from error
+        raise late() from error
 
 
 def _has_content(part: ReplyPart) -> bool:

@@ -1,36 +1,39 @@
-"""Reading a pipe can be stopped at any moment, also before it began."""
+"""Output of a command is read by a thread that others wake with signals."""
 
-import asyncio
 import os
+import threading
 
-import pytest
-
-from ml_intern.execution.process.pipes import PipeReader
+from ml_intern.execution.process.pipes import CommandSignals, PipeReader
 
 
-@pytest.mark.parametrize("seconds", [None, 60.0])
-async def test_a_pipe_that_was_stopped_before_anybody_waited_is_not_waited_for(seconds: float | None) -> None:
-    reading, writing = os.pipe()
-    pipe = PipeReader(reading)
-    pipe.stop()
-    async with asyncio.timeout(60):
-        await pipe.wait(seconds)
+def test_a_signal_sent_before_anybody_waited_wakes_the_reader_once() -> None:
+    (reading, writing), signals = os.pipe(), CommandSignals()
+    pipe = PipeReader(reading, signals)
+    signals.send("ended")
+    assert not pipe.wait(60)
+    assert "ended" in signals
     os.write(writing, b"rest")
-    assert (pipe.read(), pipe.read()) == (b"rest", None)
-    for _ in range(2):
-        pipe.close()
-    assert pipe.read() == b""
+    assert pipe.wait(60)
+    assert (pipe.read(), pipe.read()) == (b"rest", b"")
+    pipe.close()
+    signals.close()
+    signals.send("cancelled")
+    assert "cancelled" not in signals
     os.close(writing)
 
 
-async def test_a_waiting_reader_is_woken_by_output_the_end_and_a_stop() -> None:
-    reading, writing = os.pipe()
-    pipe = PipeReader(reading)
-    async with asyncio.timeout(60):
-        for act, found in ((lambda: os.write(writing, b"x"), b"x"), (lambda: os.close(writing), b"")):
-            waiting = asyncio.create_task(pipe.wait(None))
-            await asyncio.sleep(0)
-            act()
-            await waiting
-            assert pipe.read() == found
+def test_a_waiting_reader_is_woken_by_output_the_end_and_a_signal() -> None:
+    (reading, writing), signals = os.pipe(), CommandSignals()
+    pipe = PipeReader(reading, signals)
+    for act, is_output in (
+        (lambda: os.write(writing, b"x"), True),
+        (lambda: os.close(writing), True),
+        (lambda: signals.send("hurried"), False),
+    ):
+        timer = threading.Timer(0.01, act)
+        timer.start()
+        assert pipe.wait(None) is is_output
+        timer.join()
+        pipe.read()
     pipe.close()
+    signals.close()
