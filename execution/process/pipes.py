@@ -20,6 +20,7 @@ class CommandSignals:
         self._lock = threading.Lock()
         self.descriptor, self._writing = os.pipe()
         """It becomes readable with each new signal."""
+        os.set_blocking(self._writing, False)  # an event loop may send, and must not be blocked
         self._closed = False
 
     def __contains__(self, signal: Signal) -> bool:

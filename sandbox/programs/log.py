@@ -90,18 +90,18 @@ class ProgramLog:
 
 def _read(request: SuspendedStart) -> StartedProgram | str | None:
     """Return the program that a call starts, the text of a hint, or None if there is no such file."""
-    memory = os.open(f"/proc/{request.thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    memory = _Memory(request.thread)
     try:
-        name = _text(memory, request.path)
+        name = memory.text(request.path)
         if name == HINT:
-            return " ".join(_words(memory, request.words)[1:])
+            return " ".join(memory.words(request.words)[1:])
         folder = os.readlink(f"/proc/{request.thread}/cwd")  # noqa: PTH115  called for every program
         path = _path(request, name, folder)
         if path is None:
             return None
-        return StartedProgram(path, _words(memory, request.words), folder, _inner_number(request.thread))
+        return StartedProgram(path, memory.words(request.words), folder, _inner_number(request.thread))
     finally:
-        os.close(memory)
+        memory.close()
 
 
 def _path(request: SuspendedStart, name: str, folder: str) -> str | None:
@@ -122,24 +122,39 @@ def _path(request: SuspendedStart, name: str, folder: str) -> str | None:
     return path
 
 
-def _words(memory: int, address: int) -> tuple[str, ...]:
-    """Return the words of a list of pointers that ends with 0."""
-    data = os.pread(memory, 8 * _MAX_WORDS, address) if address else b""
-    pointers = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
-    end = pointers.index(0) if 0 in pointers else len(pointers)
-    return tuple(_text(memory, one) for one in pointers[:end])
+class _Memory:
+    """The memory of a suspended process. Each page is read once: a command line has many words on few pages."""
 
+    def __init__(self, thread: int) -> None:
+        self._descriptor = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._pages: dict[int, bytes] = {}
 
-def _text(memory: int, address: int) -> str:
-    """Return the text at an address, read to the end of each page, since the next one may not exist."""
-    found = b""
-    while len(found) < _MAX_WORD:
-        at = address + len(found)
-        part = os.pread(memory, _PAGE - at % _PAGE, at)
-        found += part.split(b"\0")[0]
-        if b"\0" in part or not part:
-            break
-    return os.fsdecode(found)
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def words(self, address: int) -> tuple[str, ...]:
+        """Return the words of a list of pointers that ends with 0."""
+        data = os.pread(self._descriptor, 8 * _MAX_WORDS, address) if address else b""
+        pointers = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
+        end = pointers.index(0) if 0 in pointers else len(pointers)
+        return tuple(map(self.text, pointers[:end]))
+
+    def text(self, address: int) -> str:
+        """Return the text at an address, read to the end of each page, since the next one may not exist."""
+        found = b""
+        while len(found) < _MAX_WORD:
+            page, start = divmod(address + len(found), _PAGE)
+            content = self._page(page)
+            end = content.find(b"\0", start)
+            found += content[start : end if end >= 0 else len(content)]
+            if end >= 0 or len(content) < _PAGE:
+                break
+        return os.fsdecode(found)
+
+    def _page(self, number: int) -> bytes:
+        if number not in self._pages:
+            self._pages[number] = os.pread(self._descriptor, _PAGE, number * _PAGE)
+        return self._pages[number]
 
 
 def _inner_number(thread: int) -> int:
