@@ -13,6 +13,7 @@ from ml_intern.configs.variables import PROGRAM_VARIABLES, setting_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+SPACE = (ROOT / "deploy/space/README.md").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
 OWN = [name for name in COMPOSE["services"] if name in ("server", "worker")]
 
@@ -35,13 +36,14 @@ def test_the_commands_and_their_options_exist() -> None:
 def test_the_variables_exist() -> None:
     named = {name for one in OWN for name in COMPOSE["services"][one]["environment"]}
     named |= set(re.findall(r"^ENV (\w+)=", DOCKERFILE, re.MULTILINE))
+    named |= set(re.findall(r"`(ML_INTERN_\w+)", SPACE))
     own = {name for name in named if name.startswith("ML_INTERN_")}
     assert own <= {*PROGRAM_VARIABLES, *setting_variables()}
     assert "ML_INTERN_DATABASE" in own
 
 
 def test_the_space_serves_the_port_of_the_image() -> None:
-    front = yaml.safe_load((ROOT / "deploy/space/README.md").read_text().split("---")[1])
+    front = yaml.safe_load(SPACE.split("---")[1])
     assert f"EXPOSE {front['app_port']}" in DOCKERFILE
     assert front["hf_oauth"] is True
     assert all(str(front["app_port"]) in command for command in commands() if command[1] == "serve")
