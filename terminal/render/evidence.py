@@ -85,7 +85,8 @@ def _head(data: Mapping[str, Any]) -> str:
     counted = [f"{states[state]} {words}" for state, words in _WORDS.items() if states[state]]
     words = f"{plural(len(data['claims']), 'claim')} checked: {', '.join(counted)}" if counted else ""
     if data["incomplete"] and (words or data["findings"]):
-        words = f"{words or 'checked'}; incomplete: {data['incomplete'][-1]}"
+        first, *more = data["incomplete"]
+        words = f"{words or 'checked'}; incomplete: {first}{f' (and {len(more)} more)' if more else ''}"
     return f"evidence: {words}" if words else ""
 
 
