@@ -15,6 +15,7 @@ NOT_IMPORTED = {
     "ipykernel": "the extra notebook: started as a program",
     "langgraph-cli": "the extra studio: started as a program",
     "langgraph-api": "the extra studio: started by langgraph-cli",
+    "itsdangerous": "the extra team: imported by Starlette's sessions",
 }
 PROVIDED = {
     "pyarrow": "optional: tables in Parquet are checked where it is installed",

@@ -195,7 +195,7 @@ class _Supervisor:
         return not self._sink.full
 
     def _finish_output(self) -> None:
-        """Copy what is left in the pipe, as far as it is no endless stream, and close the file."""
+        """Copy what is left in the pipe, which may be an endless stream, up to a limit, and close the file."""
         try:
             any(not self._copy() for _ in range(_MAX_DRAINED_CHUNKS))
         finally:

@@ -13,7 +13,7 @@ Signal = Literal["ended", "cancelled", "hurried"]
 
 
 class CommandSignals:
-    """What other threads report about a command: its process has ended, it is cancelled, it is to be killed at once."""
+    """Reports of other threads about a command: its process has ended, it is cancelled, it is to be killed at once."""
 
     def __init__(self) -> None:
         self._sent = set[Signal]()

@@ -108,16 +108,6 @@ class Database(aiosqlite.Connection):
         self._later.append(work)
         self._set_timer()
 
-    @property
-    def waiting(self) -> int:
-        """The number of writes that wait for the next transaction."""
-        return len(self._later)
-
-    async def flush(self) -> None:
-        """Perform what waits since `write_later`. It is on disk when this returns."""
-        if self._later:
-            await self.write(lambda _: None)
-
     def _set_timer(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_SECONDS, self._write_soon)
@@ -166,8 +156,8 @@ class Database(aiosqlite.Connection):
         if self._writing is not None:
             await asyncio.wait([self._writing])
         try:
-            if self._later or self._unsynced:
-                with suppress(MLInternError):  # what must not be lost was flushed, or is committed
+            if self._unsynced:
+                with suppress(MLInternError):  # it is committed, and the disk is not certain to work
                     await self.write(lambda _: None)
         finally:
             await super().close()

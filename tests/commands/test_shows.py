@@ -193,7 +193,7 @@ def test_the_bash_completion_completes(run: Run, tmp_path: Path) -> None:
     path.write_text(run("completion", "bash").out)
     for typed, completed in (
         ("thr", "threads"),
-        ("threads s", "show"),
+        ("threads sho", "show"),
         ("--approval-mode y", "yolo"),
         ("--eph", "--ephemeral"),
     ):
