@@ -59,7 +59,6 @@ class SessionEvents:
         """An error while an event was shown."""
         self.facts = StatusFacts()
         """The facts about the session in the status line."""
-        self.sent: list[str] = []
         """The messages of the user, as typed."""
         self.queued: dict[str, str] = {}
         """The messages that wait in the session, as typed, by id."""
@@ -107,7 +106,6 @@ class SessionEvents:
 
     def expect(self, id: str, typed: str) -> None:
         """Show this text when the message with this id joins the conversation."""
-        self.sent.append(typed)
         self._typed[id] = typed
 
     async def _take(self, event: "Event") -> None:
@@ -220,13 +218,12 @@ class SessionEvents:
         for note in data["notes"]:
             self._screen.line(note, "dim")
         if data["direction"] == "undo" and data["turns"]:
-            self._fill(as_typed(data["text"], self.sent))
+            self._fill(without_files(data["text"]))
 
     async def _show_history(self, _: dict[str, Any]) -> None:
         """Show the last screens of a resumed thread, and that it works."""
         self.facts.resumed()
         size, history = get_terminal_size(), await self._session.history()
-        self.sent[:0] = [without_files(message.text) for message in history if message.role == "user"]
         self._screen.replay(history, size.columns, size.lines)
         row = await self._session.row()
         if row and row.state == "running" and not self._screen.activity:  # a turn that this process did not see begin
@@ -245,11 +242,3 @@ def is_unfinished(event: "Event", *, before: bool) -> bool:
         case "processing" | "tool_call" | "undo_complete":
             return False
     return before
-
-
-def as_typed(text: str, sent: Sequence[str]) -> str:
-    """Return the message that begins with this text as it was typed: whole, without the text of mentioned files."""
-    begins = without_files(text)
-    whole = [line for line in sent if line == begins or text.startswith(f"{line}\n\n<")]
-    longer = [line for line in sent if line.startswith(begins)]
-    return [begins, *longer, *whole][-1]

@@ -16,7 +16,7 @@ from ml_intern.execution.cut_off import record_cut_off
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
 from ml_intern.graph.operations import UserInput
-from ml_intern.graph.state import STEERED, TYPED, AgentState, Outcome, note, open_calls, with_images
+from ml_intern.graph.state import STEERED, TYPED, AgentState, Outcome, is_user_message, note, open_calls, with_images
 from ml_intern.nodes.guards.budget import persistent_counters
 from ml_intern.session.mentions import examine_input
 from ml_intern.session.turns.points import turn_points
@@ -59,7 +59,7 @@ class UndoPlan:
     number: int
     """The number of the first undone turn."""
     text: str
-    """The beginning of its message."""
+    """Its message as the user typed it, or the beginning of it after a compaction replaced it."""
     files: tuple[str, ...]
     """The names of the turns' snapshots, oldest first."""
 
@@ -213,7 +213,7 @@ class Turns:
             raise UsageError("there is nothing to undo", "the thread has no turn before this point")
         oldest = undone[-1].values
         files = tuple(str(turn.values.get("turn_files", "")) for turn in reversed(undone))
-        return UndoPlan(head, target, len(undone), int(oldest["turn"]), str(oldest.get("turn_text", "")), files)
+        return UndoPlan(head, target, len(undone), int(oldest["turn"]), _began_with(oldest), files)
 
     async def undo(self, plan: UndoPlan) -> None:
         """Undo the turns of the plan. Redo can restore them."""
@@ -338,6 +338,14 @@ def _source(snapshot: StateSnapshot) -> str:
 
 def _tainted(head: StateSnapshot, sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*(head.values.get("taint") or ()), *sources]))
+
+
+def _began_with(values: Mapping[str, Any]) -> str:
+    """Return the message that began the turn as the user typed it, or its beginning after a compaction replaced it."""
+    begins = str(values.get("turn_text", ""))
+    messages = [m for m in values["messages"] if is_user_message(m) and not m.additional_kwargs.get(STEERED)]
+    typed = [str(m.additional_kwargs.get(TYPED) or m.text) for m in messages if m.text.startswith(begins)]
+    return typed[-1] if begins and typed else begins
 
 
 def user_message(message: UserInput, *, steered: bool = False) -> HumanMessage:

@@ -28,6 +28,15 @@ async def test_undo_takes_turns_back_and_redo_brings_them_again(lab: Lab) -> Non
         assert await texts(session) == ["one", "A", "two", "B", "three", "C"]
 
 
+async def test_an_undone_message_comes_back_whole_and_as_it_was_typed(lab: Lab) -> None:
+    typed = "fit the model of @a.py to the first ten thousand rows, report macro F1, and keep the seed at 7"
+    attached = f'{typed}\n\n<file path="a.py">\n1\n</file>'
+    async with lab.session(lab.script({"text": "A"})) as session:
+        await turn(session, UserInput(attached, typed=typed))
+        [undone] = data(await turn(session, Undo()), "undo_complete")
+    assert undone["text"] == typed
+
+
 async def test_several_turns_are_undone_at_once_down_to_the_empty_thread(lab: Lab) -> None:
     async with lab.session(lab.script({"text": "A"}, {"text": "B"})) as session:
         await turn(session, UserInput("one"))

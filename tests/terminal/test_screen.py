@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from ml_intern.terminal.approval import Approvals
-from ml_intern.terminal.session_events import as_typed
 from ml_intern.terminal.state import Transcript
 from ml_intern.terminal.views.approval import Decided
 from ml_intern.terminal.views.choice import ChoiceView, ListChoice
@@ -128,16 +127,6 @@ def test_an_empty_row_separates_a_reply_from_another() -> None:
         screen.show(event("assistant_chunk", message_id=f"{id}s", text=f"{text} again"))
         screen.show(event("assistant_stream_end", message_id=f"{id}s"))
     assert screen.finished(60, 10) == ["First.", "", "First. again", "", "Second.", "", "Second. again"]
-
-
-def test_an_undone_message_comes_back_as_it_was_typed() -> None:
-    sent = ["look at @a.py", "l"]
-    assert as_typed('look at @a.py\n\n<file path="a.py">\n1\n</file>', sent) == "look at @a.py"
-    assert as_typed("look at it", sent) == "look at it"
-    long = "fit the model to the first ten thousand rows and report macro F1"
-    assert as_typed(long[:60], [long, "look"]) == long
-    assert as_typed("look", [long, "look", "look at it"]) == "look"
-    assert as_typed('read @b.py\n\n<file path="b.py">\n2\n</file>', sent) == "read @b.py"
 
 
 @pytest.mark.parametrize("choices", range(10, 18))
