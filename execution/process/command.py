@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -101,18 +101,13 @@ def _start_thread(work: "Callable[[], Finished]") -> "Future[Finished]":
 
 
 def _run(command: ProcessCommand, signals: CommandSignals, report: Callable[[str], None]) -> Finished:
-    try:
+    with closing(signals), closing(OutputFile(command.output, command.output_bytes)) as sink:
         environment = {**command.environment, CALL_MARK: _nested_mark(command)}
         wrapped = command.wrapped or WrappedCommand([*command.argv], environment)
         folder = str(command.folder)
         started = wrapped.start_captured(on_end=lambda: signals.send("ended"), environment=environment, folder=folder)
-        pipe = PipeReader(started.output, signals)
-        try:
-            return _Supervisor(command, started, pipe, signals, report).run()
-        finally:
-            pipe.close()
-    finally:
-        signals.close()
+        with closing(PipeReader(started.output, signals)) as pipe:
+            return _Supervisor(command, started, pipe, signals, sink, report).run()
 
 
 def _nested_mark(command: ProcessCommand) -> str:
@@ -130,10 +125,11 @@ class _Supervisor:
         started: Captured,
         pipe: PipeReader,
         signals: CommandSignals,
+        sink: OutputFile,
         report: Callable[[str], None],
     ) -> None:
         self._command, self._process, self._pipe, self._signals = command, started.process, pipe, signals
-        self._sink, self._log = OutputFile(command.output, command.output_bytes), OutputLog(report)
+        self._sink, self._log = sink, OutputLog(report)
         self._grace = 0.0 if "cancelled" in signals else GRACE_SECONDS
 
     def run(self) -> Finished:

@@ -20,8 +20,10 @@ class OutputFile:
     """A command's output file. Text is cleaned and redacted before it is written; memory holds one line."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self._path = path
-        self._opened: TextIO | None = None
+        private_folder(path.parent)
+        self._file: TextIO = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
+            path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
+        )
         self._cleaner = StreamCleaner()
         self._key_block = ""
         self._bytes_left = max_bytes
@@ -36,16 +38,6 @@ class OutputFile:
     def unfinished(self) -> str:
         """The line being written, cleaned and redacted."""
         return redact(self._cleaner.unfinished)
-
-    @property
-    def _file(self) -> TextIO:
-        """The file, which is created with the first output, in the thread that writes it."""
-        if self._opened is None:
-            private_folder(self._path.parent)
-            self._opened = open(  # noqa: SIM115 Path.open takes no opener; closed by close()
-                self._path, "w", encoding="utf-8", errors="replace", opener=private_opener, newline=""
-            )
-        return self._opened
 
     def feed(self, data: bytes) -> str:
         """Feed output and return what it added to the file. Output over the limit is dropped."""
