@@ -21,7 +21,7 @@ from ml_intern.models.catalog.abilities import Abilities
 from ml_intern.models.catalog.endpoint import Catalogues, read_catalogue
 from ml_intern.models.catalog.knowledge import Knowledge, prices_named
 from ml_intern.models.catalog.lifecycle import Retirement, retirements
-from ml_intern.models.catalog.prices import MAX_OUTPUT
+from ml_intern.models.catalog.prices import FREE, MAX_OUTPUT
 from ml_intern.models.errors import (
     BadRequest,
     ContextOverflow,
@@ -320,7 +320,7 @@ class Models:
         except BaseException as error:
             if request.stream and not draft.is_empty:
                 emit("assistant_stream_end", message_id=draft.message_id, partial=True)
-            await self._ledger.fail(entry, type(error).__name__, _cost_of_failure(error, draft))
+            await self._ledger.fail(entry, type(error).__name__, self._cost_of_failure(route, error, draft))
             raise
         return await self._settle(entry, route, request, draft, emit)
 
@@ -368,6 +368,11 @@ class Models:
         price = await self.known.price(route, usage.served_by)
         cost = price.cost(usage) if price else None
         return None if cost and usage.estimated else cost
+
+    def _cost_of_failure(self, route: Route, error: BaseException, draft: Draft) -> float | None:
+        """Return 0 if the provider rejected the request or the model is free, None (unknown) if it may be charged."""
+        worked = isinstance(error, Stalled | StreamBroken | asyncio.CancelledError) or not draft.is_empty
+        return None if worked and self.known.known_price(route) != FREE else 0.0
 
     async def _worst(self, route: Route, request: ModelRequest) -> float | None:
         """Return the maximum cost of the request in US dollars. None when its price is unknown."""
@@ -433,9 +438,3 @@ def _show(part: ReplyPart, message_id: str, emit: Emit) -> None:
 
 def _emit_error(emit: Emit, message: str, seconds: float = 0.0) -> None:
     emit("error", message=message, remedy="", exit_code=None, retry_in_s=round(seconds, 1))
-
-
-def _cost_of_failure(error: BaseException, draft: Draft) -> float | None:
-    """Return 0 for a request the provider rejected, None (unknown) for one it may have processed."""
-    worked = isinstance(error, Stalled | StreamBroken | asyncio.CancelledError) or not draft.is_empty
-    return None if worked else 0.0

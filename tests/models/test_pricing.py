@@ -1,5 +1,6 @@
 """The price of a call: the one in the settings, nothing for servers that identify themselves, else unknown."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -135,3 +136,17 @@ async def test_models_of_unknown_price_are_named_and_a_strict_budget_refuses_the
 def test_a_price_that_cannot_be_meant_is_rejected(prices: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(prices=prices)
+
+
+async def test_a_cancelled_request_to_a_free_model_costs_nothing(
+    opened: Callable[..., Bench], server: FakeModelServer
+) -> None:
+    bench = opened({server.url: 0})
+    server.say(Reply(text="a long story", stall_after=2))
+    asking = asyncio.create_task(bench.ask())
+    await bench.until("assistant_chunk")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    totals = await bench.store.ledger.total("t")
+    assert (totals.unknown_cost_requests, totals.known_cost_usd) == (0, 0.0)
