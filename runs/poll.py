@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_intern.configs.errors import ConfigurationError, TemporaryError
+from ml_intern.configs.errors import ConfigurationError, MLInternError, TemporaryError
 from ml_intern.execution.run_sources import read_run_sources
 from ml_intern.runs.backends.base import Backend, RunStatus
 from ml_intern.runs.backends.registry import backend_of, backend_spec
@@ -71,7 +71,7 @@ async def poll_all(store: "Store", rows: Sequence[RunRow]) -> list[tuple[RunRow,
         async with gate:
             try:
                 return await poll(store, row), ""
-            except TemporaryError as error:
+            except MLInternError as error:
                 return row, error.message
 
     return list(await asyncio.gather(*map(polled, rows)))

@@ -34,6 +34,8 @@ class Watch:
         self._quiet = asyncio.Event()
         self._next_poll: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._problems: dict[str, str] = {}
+        """Why the state of a run is not available, reported once for all runs with the same problem."""
         self._known: dict[str, RunRow] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -110,12 +112,9 @@ class Watch:
         try:
             seen = await poll(self._store, row)
         except MLInternError as error:
-            failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-            self._next_poll[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_POLLS)
-            if failures == 1:
-                self._report(row, f"status not available: {error.message}")
+            self._note_problem(row, error.message, now)
             return
-        self._failures.pop(row.id, None)
+        self._end_problem(row)
         self._next_poll[row.id] = now + backend_spec(row.backend).poll_seconds
         if not seen.open:
             await self._report_end(seen)
@@ -124,6 +123,24 @@ class Watch:
         if seen.state != before.state:
             self._report(seen, seen.command)
         self._report_notices(before, seen)
+
+    def _note_problem(self, row: RunRow, problem: str, now: float) -> None:
+        """Poll a run less often, and report why its state is not available, unless another run has the same problem."""
+        failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
+        self._next_poll[row.id] = now + min(2.0**failures, MAX_SECONDS_BETWEEN_POLLS)
+        if failures == 1 and problem not in self._problems.values():
+            self._report(row, f"status not available: {problem}")
+        self._problems.setdefault(row.id, problem)
+
+    def _end_problem(self, row: RunRow) -> None:
+        """Report that the state of a run is available again, and poll the runs with the same problem now."""
+        self._failures.pop(row.id, None)
+        if (problem := self._problems.pop(row.id, None)) is None:
+            return
+        for id in [id for id, other in self._problems.items() if other == problem]:
+            for memory in (self._problems, self._failures, self._next_poll):
+                memory.pop(id, None)
+        self._report(row, "status available again")
 
     def _report(self, row: RunRow, text: str) -> None:
         self._emit("job_update", id=row.id, state=row.state, text=f"{row.name}: {text}" if row.name else text)
@@ -136,7 +153,7 @@ class Watch:
             self._on_news()
 
     async def _report_end(self, row: RunRow) -> None:
-        for memory in (self._known, self._next_poll, self._failures):
+        for memory in (self._known, self._next_poll, self._failures, self._problems):
             memory.pop(row.id, None)
         self._report(row, ended_line(row))
         self._on_news()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ml_intern.commands.failure import say
 from ml_intern.commands.jobs.jobs import Run, Shown, found_run, run_json
 from ml_intern.commands.options import seconds
 from ml_intern.commands.output import Json, print_json, print_lines
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 POLL_SECONDS = 0.5
+AWAY_SECONDS = 2.0
+"""How long to wait before a run is polled again whose state was not available."""
 PART_BYTES = 1 << 18
 LOG_CHARACTERS = 1 << 20
 FAILED = 1
@@ -70,29 +73,30 @@ async def _show(name: str, lines: int, *, follow: bool) -> None:
     from ml_intern.runs.logs import last_lines, part
 
     async with open_store() as store:
-        row = await _seen(store, await found_run(store, name))
+        poller = Poller(store)
+        row = await poller.poll(await found_run(store, name))
         log = Path(row.log)
         at = 0
         if lines:
             at = log.stat().st_size if log.exists() else 0
             _write(last_lines(log, lines, LOG_CHARACTERS, until=at))
         while True:
-            row = await _seen(store, row) if follow else row
+            row = await poller.poll(row) if follow else row
             while (read := part(log, at, PART_BYTES, ended=not row.open)).text:
                 _write(read.text)
                 at = read.next
             if not (follow and row.open):
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(poller.pause)
 
 
 async def _wait(name: str, limit: float | None) -> "RunRow":
     async with open_store() as store:
-        row = await found_run(store, name)
+        row, poller = await found_run(store, name), Poller(store)
         try:
             async with asyncio.timeout(limit):
-                while (row := await _seen(store, row)).open:  # noqa: ASYNC110 another process sends no event
-                    await asyncio.sleep(POLL_SECONDS)
+                while (row := await poller.poll(row)).open:  # noqa: ASYNC110 another process sends no event
+                    await asyncio.sleep(poller.pause)
         except TimeoutError:
             raise LimitReached(
                 f"{row.id} is still running", f"wait longer, or stop it with `ml-intern jobs cancel {row.id}`"
@@ -100,14 +104,33 @@ async def _wait(name: str, limit: float | None) -> "RunRow":
         return row
 
 
-async def _seen(store: "Store", row: "RunRow") -> "RunRow":
-    """Return the run's current state, or its last known state while polling fails."""
-    from ml_intern.runs.poll import poll
+class Poller:
+    """Polls one run, and reports on stderr when its state is not available, and when it is available again."""
 
-    try:
-        return await poll(store, row)
-    except TemporaryError:
-        return row
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._is_away = False
+
+    @property
+    def pause(self) -> float:
+        """How long to wait before the next poll, in seconds."""
+        return AWAY_SECONDS if self._is_away else POLL_SECONDS
+
+    async def poll(self, row: "RunRow") -> "RunRow":
+        """Return the run's current state, or its last known state while it is not available."""
+        from ml_intern.runs.poll import poll
+
+        try:
+            seen = await poll(self._store, row)
+        except TemporaryError as error:
+            if not self._is_away:
+                say(f"note: {error.message}; {row.id} is shown as last known ({row.state}) and may continue there", 0)
+            self._is_away = True
+            return row
+        if self._is_away:
+            say(f"note: the state of {row.id} is available again", 0)
+        self._is_away = False
+        return seen
 
 
 def _write(text: str) -> None:

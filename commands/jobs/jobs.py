@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from ml_intern.store.store import Store
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="id, unique id prefix or name")]
-NAMES_HELP = "ids, unique id prefixes or names"
+NAMES_HELP = "ids, unique id prefixes, names, or names of sweeps"
 CUT_OFF = "starting; if the launch was interrupted, resume the thread"
 ORPHAN = "its thread was deleted"
+MAX_STOPS = 16
 MAX_THREADS = 50
 """Threads of a server whose runs are listed, last used first."""
 DROPPED = ("THREAD", "WHERE", "STARTED", "COST", "RAN", "METRICS")
@@ -57,14 +58,15 @@ def list_jobs(
 def cancel(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help=NAMES_HELP)] = None,
     orphans: Annotated[bool, typer.Option("--orphans", help="cancel the runs whose thread was deleted")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="cancel all runs of the sweep that RUN belongs to")] = False,
     json: Json = False,
 ) -> int:
     """Cancel runs and every process they started."""
-    if bool(runs) == orphans:
+    if bool(runs) == orphans or (orphans and sweep):
         raise UsageError(
             "name the runs to cancel, or use --orphans", "ml-intern jobs cancel RUN, or ml-intern jobs cancel --orphans"
         )
-    stopped = asyncio.run(_cancel(runs or []))
+    stopped = asyncio.run(_cancel(runs or [], sweep=sweep))
     if json:
         return print_json([run_json(Shown(row)) for row in stopped])
     return print_lines([f"{row.id}: {row.state}" for row in stopped] or ["no orphaned runs"])
@@ -85,6 +87,17 @@ async def found_run(store: "Store", text: str, *, latest: bool = True) -> "RunRo
     if choice.note:
         say(f"note: {choice.note}", 0)
     return choice.row
+
+
+async def found_runs(store: "Store", text: str, *, latest: bool = True, sweep: bool = False) -> "Sequence[RunRow]":
+    """Find the runs of a sweep by its name, else one run as `found_run` does; with `sweep` all of its sweep."""
+    from ml_intern.runs.sweeps import runs_named, runs_with
+
+    rows = await store.runs.list()
+    if named := runs_named(text, rows, latest=latest):
+        return named
+    row = await found_run(store, text, latest=latest)
+    return runs_with(row, rows) if sweep else [row]
 
 
 async def _all() -> list[Shown]:
@@ -115,12 +128,13 @@ async def _local() -> list[Shown]:
         return found
 
 
-async def _cancel(names: Sequence[str]) -> "list[RunRow]":
+async def _cancel(names: Sequence[str], *, sweep: bool) -> "list[RunRow]":
     from ml_intern.runs.poll import adopt_unlisted
 
     async with open_store() as store:
         await adopt_unlisted(store)
-        rows = [await found_run(store, name, latest=False) for name in names]
+        found = [await found_runs(store, name, latest=False, sweep=sweep) for name in names]
+        rows = list({row.id: row for runs in found for row in runs}.values())
         if not names:
             rows = [row for row in await store.runs.unfinished() if await store.threads.get(row.thread_id) is None]
         for row in rows:
@@ -130,19 +144,40 @@ async def _cancel(names: Sequence[str]) -> "list[RunRow]":
 
 
 async def _stopped(store: "Store", rows: "Sequence[RunRow]") -> "list[RunRow]":
-    """Stop every run, even when one of them fails to stop. Raises the last error afterwards."""
+    """Stop every run, even when one of them fails to stop. Raises the last error afterwards.
+
+    Those that wait are stopped first, so that they do not start when another one ends.
+    """
+    from ml_intern.runs.poll import poll_all
+    from ml_intern.store.runs import QUEUED
+
+    seen = [row for row, _ in await poll_all(store, rows)]
+    found: dict[str, RunRow | MLInternError] = {}
+    for is_first in (True, False):
+        group = [row for row in seen if (row.state == QUEUED) == is_first]
+        found |= dict(zip([row.id for row in group], await _stop_all(store, group), strict=True))
+    for id, one in found.items():
+        if isinstance(one, MLInternError):
+            say(f"{id} was not stopped: {one.message}", 0)
+    if failures := [one for one in found.values() if isinstance(one, MLInternError)]:
+        raise failures[-1]
+    return [one for row in rows if not isinstance(one := found[row.id], MLInternError)]
+
+
+async def _stop_all(store: "Store", rows: "Sequence[RunRow]") -> "list[RunRow | MLInternError]":
+    """Stop runs at the same time, and return the row or the error of each."""
     from ml_intern.runs.poll import stop
 
-    stopped, failure = [], None
-    for row in rows:
-        try:
-            stopped.append(await stop(store, row))
-        except MLInternError as error:
-            failure = error
-            say(f"{row.id} was not stopped: {error.message}", 0)
-    if failure:
-        raise failure
-    return stopped
+    gate = asyncio.Semaphore(MAX_STOPS)
+
+    async def stopped(row: "RunRow") -> "RunRow | MLInternError":
+        async with gate:
+            try:
+                return await stop(store, row)
+            except MLInternError as error:
+                return error
+
+    return list(await asyncio.gather(*map(stopped, rows)))
 
 
 def _cells(shown: Shown) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_intern.commands.jobs.jobs import NAMES_HELP, found_run
+from ml_intern.commands.jobs.jobs import NAMES_HELP, found_runs
 from ml_intern.commands.output import print_lines
 from ml_intern.configs.errors import ConfigurationError, MLInternError, UsageError
 from ml_intern.configs.version import install_hint
@@ -66,7 +66,8 @@ async def _rows(names: list[str]) -> "list[RunRow]":
     from ml_intern.runs.poll import poll
 
     async with open_store() as store:
-        return [await poll(store, await found_run(store, name)) for name in names]
+        found = [row for name in names for row in await found_runs(store, name)]
+        return [await poll(store, row) for row in found]
 
 
 def _series(row: "RunRow") -> Series:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from ml_intern.configs.errors import TemporaryError
+from ml_intern.graph.events import emitter
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, refresh, stop
-from tests.execution.conftest import until
+from ml_intern.runs.watch import Watch
+from tests.execution.conftest import THREAD, until
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
 from tests.runs.remote.sshd import Sshd, end_connections
 
@@ -147,9 +149,6 @@ async def test_without_the_network_a_run_goes_on_and_its_state_is_known_later(bo
     row = await box.started(
         command="echo one; until [ -e $END ]; do sleep 0.05; done; echo two", env={"END": str(box.workspace / "end")}
     )
-    box.target["host"] = "box"
-    for process in (sshd.folder / "unused",):
-        assert not process.exists()
     sshd.stop()
     end_connections(box.connections)
     with pytest.raises(TemporaryError, match="box cannot be reached"):
@@ -162,6 +161,48 @@ async def test_without_the_network_a_run_goes_on_and_its_state_is_known_later(bo
     sshd.start()
     row = await box.ended(row)
     assert (row.state, row.tail.split()) == ("succeeded", ["one", "two"])
+
+
+async def test_a_session_reports_once_that_a_machine_is_away_and_once_that_it_is_back(
+    box: RemoteBench, sshd: Sshd
+) -> None:
+    rows = [await box.started(command="sleep 600") for _ in range(3)]
+    reports: list[str] = []
+    watch = Watch(box.store, THREAD, emitter(lambda event: reports.append(event["data"]["text"])), lambda: None)
+    watch.start()
+    sshd.stop()
+    end_connections(box.connections)
+    await until(lambda: any("status not available: box cannot be reached" in text for text in reports))
+    sshd.start()
+    await until(lambda: any("status available again" in text for text in reports))
+    await asyncio.gather(*(stop(box.store, row) for row in rows))
+    await watch.close()
+    assert len([text for text in reports if "available" in text]) == 2
+
+
+async def test_who_follows_a_log_reads_once_that_the_machine_is_away_and_once_that_it_is_back(
+    box: RemoteBench, sshd: Sshd
+) -> None:
+    row = await box.started(
+        command="echo one; until [ -e $END ]; do sleep 0.05; done; echo two", env={"END": str(box.workspace / "end")}
+    )
+    errors, output = (box.workspace.parent / name for name in ("errors", "output"))
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ml_intern", "jobs", "logs", "-f", row.id), stdout=out, stderr=err,
+            env={**os.environ, "ML_INTERN_HOME": str(box.store.home), "TMPDIR": str(box.connections)},
+        )  # fmt: skip
+    await until(lambda: output.read_text() == "one\n")
+    sshd.stop()
+    end_connections(box.connections)
+    await until(lambda: "note: box cannot be reached" in errors.read_text())
+    await asyncio.sleep(3)  # at least one more poll fails
+    sshd.start()
+    await until(lambda: "available again" in errors.read_text())
+    (box.workspace / "end").touch()
+    assert await process.wait() == 0
+    assert output.read_text() == "one\ntwo\n"
+    assert len(errors.read_text().splitlines()) == 2
 
 
 async def test_an_unknown_target_and_gpus_without_a_queue_are_refused(box: RemoteBench) -> None:

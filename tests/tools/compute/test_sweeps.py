@@ -1,6 +1,8 @@
 """The operation sweep of jobs: the values of its runs, one queue on this machine, one report, one price."""
 
 import asyncio
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,25 @@ async def test_the_runs_on_this_machine_follow_one_another_and_are_reported_toge
     assert log.read_text().splitlines() == ["begin --n 1 --flag true", "end --n 1 --flag true"]
     best = (await bench.run("experiments", operation="list")).text
     assert "try n=1 flag=true: f1 1" in best
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_sweep_is_cancelled_by_its_name_or_a_run_of_it_and_no_waiting_run_starts(
+    bench: Bench, *, by_name: bool
+) -> None:
+    bench.file("train.py", SCRIPT)
+    await bench.run("jobs", operation="sweep", script="train.py", parameters={"n": [1, 2, 3]}, name="moons")
+    await until((bench.workspace / "log.txt").exists)
+    rows = await bench.store.runs.list()
+    words = ["moons"] if by_name else ["--sweep", rows[1].id]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ml_intern", "jobs", "cancel", *words),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "ML_INTERN_HOME": str(bench.store.home)},
+    )
+    said, _ = await process.communicate()
+    assert said.decode().splitlines() == [f"{row.id}: cancelled" for row in rows]
+    assert (bench.workspace / "log.txt").read_text() == "begin --n 1\n"
 
 
 async def test_a_sweep_here_needs_a_script_and_a_command_elsewhere_a_place_for_each_value(bench: Bench) -> None:
