@@ -23,9 +23,9 @@ from ml_intern.tools.registry import create_builtin_tools
 THREAD = f"thread-{uuid4()}"
 
 
-async def until(done: Callable[[], bool]) -> None:
+async def until(done: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for an effect of another process."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(seconds):
         while not done():  # noqa: ASYNC110 another process's file sends no event
             await asyncio.sleep(0.01)
 

@@ -33,6 +33,8 @@ class RemoteBench(Bench):
 
     target: dict[str, Any]
     connections: Path
+    patience: float = 60
+    """The longest wait for the end of a run, in seconds."""
 
     def context(self, **choices: Any) -> Any:
         context = super().context(**choices)
@@ -50,10 +52,10 @@ class RemoteBench(Bench):
         assert result.ok, result.text
         return (await self.store.runs.list())[-1]
 
-    async def ended(self, row: RunRow, seconds: float = 60) -> RunRow:
-        async with asyncio.timeout(seconds):
+    async def ended(self, row: RunRow, seconds: float = 0) -> RunRow:
+        async with asyncio.timeout(seconds or self.patience):
             while (row := await poll(self.store, row)).open:  # noqa: ASYNC110 nothing tells of another process
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(self.patience / 1200)
         return row
 
 
@@ -62,7 +64,7 @@ async def check_that_everything_ends(box: RemoteBench) -> None:
     pids = box.workspace / "pids"
     command = f"(setsid bash -c 'trap \"\" TERM; echo $$ >> {pids}; while :; do sleep 1; done' &) ; sleep 600"
     cancelled = await box.started(command=command)
-    await until(lambda: pids.exists() and len(pids.read_text().split()) == 1)
+    await until(lambda: pids.exists() and len(pids.read_text().split()) == 1, box.patience)
     assert (await stop(box.store, cancelled)).state == "cancelled"
     limited = await box.ended(await box.started(command=command, timeout="1s"))
     assert (limited.state, limited.reason) == ("timeout", "it reached its time limit of 1 s")

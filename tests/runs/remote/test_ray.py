@@ -27,7 +27,10 @@ from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
 
 RAY = os.environ.get("TESTS_RAY", "")
 """The program `ray`, or the address of a cluster of this machine that is running."""
-START_SECONDS = 120
+START_SECONDS = 300
+"""Ray's 16 processes and the first job take a minute on two busy cores."""
+STOP_SECONDS = 30
+pytestmark = pytest.mark.timeout(2 * START_SECONDS)
 
 
 def free_port() -> int:
@@ -49,6 +52,38 @@ def await_answer(address: str, head: subprocess.Popen[bytes]) -> None:
             return
 
 
+def await_first_job(address: str) -> None:
+    """Run a job, for which the cluster starts what all later jobs use."""
+    words = json.dumps({"entrypoint": "true"}).encode()
+    job = urllib.request.Request(f"{address}/api/jobs/", words, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(job, timeout=START_SECONDS) as answer:
+        name = json.load(answer)["submission_id"]
+    deadline = time.monotonic() + START_SECONDS
+    state = ""
+    while state not in ("SUCCEEDED", "FAILED"):
+        assert time.monotonic() < deadline, f"the first job is {state}"
+        time.sleep(0.5)
+        with urllib.request.urlopen(f"{address}/api/jobs/{name}", timeout=START_SECONDS) as answer:
+            state = json.load(answer)["status"]
+    assert state == "SUCCEEDED"
+
+
+def end_cluster(head: subprocess.Popen[bytes], folder: str) -> None:
+    """End a cluster, and after a while every process of it, which names its folder."""
+    head.send_signal(signal.SIGTERM)
+    try:
+        head.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        head.kill()
+        head.wait()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if folder.encode() in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        except OSError:  # it has ended
+            continue
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The address of a cluster of one node."""
@@ -59,7 +94,7 @@ def cluster() -> Iterator[str]:
         return
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         command = [
             RAY, "start", "--head", "--block", f"--port={free_port()}", "--dashboard-host=127.0.0.1",
             f"--dashboard-port={port}", "--min-worker-port=30000", "--max-worker-port=30999", "--num-cpus=4",
@@ -70,16 +105,17 @@ def cluster() -> Iterator[str]:
             head = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
             await_answer(f"{address}/api/jobs/", head)
+            await_first_job(address)
             yield address
         finally:
-            head.send_signal(signal.SIGTERM)
-            head.wait(START_SECONDS)
+            end_cluster(head, folder)
 
 
 @pytest.fixture
 async def box(bench: Bench, cluster: str, tmp_path: Path) -> RemoteBench:
     found = RemoteBench(bench.store, bench.workspace, bench.services)
     found.calls = uuid.uuid4().int >> 64  # ids of runs differ between tests, as those of threads do
+    found.patience = START_SECONDS
     found.target = {"kind": "ray", "address": cluster, "workdir": str(tmp_path / "there")}
     return found
 
@@ -103,7 +139,7 @@ async def test_a_second_start_starts_nothing_and_an_abandoned_run_never_starts(b
     backend, context = backend_of("ray", box.store), box.context()
     plan = RunPlan("ray", "other", box.workspace, ("bash", "-c", f"echo again >> {place}"), target="box", limit_s=60)
     await asyncio.gather(*(backend.launch(plan, row.id, context) for _ in range(3)))
-    await until(place.exists)
+    await until(place.exists, START_SECONDS)
     assert not await backend.abandon(row.id)
     folder = box.store.home / "runs" / "run-2"
     folder.mkdir()
@@ -122,7 +158,7 @@ async def test_cancelling_and_the_time_limit_end_everything_that_a_run_started(b
 async def test_a_killed_supervisor_ends_its_run(box: RemoteBench) -> None:
     row = await box.started(command="echo $$ > $PWD.pid; sleep 600")
     runs = Path(box.target["workdir"]) / "runs" / row.id
-    await until((runs / "work.pid").exists)
+    await until((runs / "work.pid").exists, START_SECONDS)
     os.kill(json.loads((runs / "status.json").read_text())["pid"], signal.SIGKILL)
     assert (await box.ended(row)).state == "failed"
     await until(lambda: not alive(int((runs / "work.pid").read_text())))
