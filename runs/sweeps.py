@@ -25,8 +25,8 @@ def runs_named(name: str, rows: Sequence[RunRow], *, latest: bool = True) -> lis
         return []
     firsts = {row.call: row for row in reversed(rows) if row.call and name and row.name.startswith(f"{name} ")}
     sweeps = [found for row in reversed(firsts.values()) if len(found := runs_with(row, rows)) > 1]
-    found = [sweep for sweep in sweeps if any(row.open for row in sweep)] or sweeps
-    if len(found) > 1 and not latest:
-        ids = listed([sweep[0].id for sweep in found], MAX_CANDIDATES)
+    chosen = [sweep for sweep in sweeps if any(row.open for row in sweep)] or sweeps
+    if len(chosen) > 1 and not latest:
+        ids = listed([sweep[0].id for sweep in chosen], MAX_CANDIDATES)
         raise UsageError(f"{name!r} names several sweeps, with the runs {ids}", "name one of these runs with --sweep")
-    return found[-1] if found else []
+    return chosen[-1] if chosen else []
