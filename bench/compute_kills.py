@@ -1,9 +1,10 @@
 """ml-intern killed at random moments of launch, run and fetch of a run on another machine.
 
-    python -m bench.compute_kills --folder FOLDER --kind ssh|slurm|ray [--kills 100] [--address URL]
+    python -m bench.compute_kills --folder FOLDER --kind ssh|slurm|slurm-sweep|ray [--kills 100] [--address URL]
 
-Each thread starts a run, waits for it and copies its output, and is killed up to three times on the way. No run may
-start twice, get lost, or exist on the other side without being listed. A line of trials_KIND.jsonl in the folder is one
+Each thread starts a run, waits for it and copies its output, and is killed up to three times on the way; with
+slurm-sweep it starts and awaits three runs. No run may start twice, get lost, or exist on the other side without being
+listed. A line of trials_KIND.jsonl in the folder is one
 thread; the next run counts on from there. ssh and Slurm are started on loopback; `--address` is a running Ray cluster.
 bench/compute_kills.json has the figures of the last run of each kind.
 """
@@ -28,11 +29,14 @@ from ml_intern.store.store import Store
 from tests.runs.remote.slurm import cluster
 from tests.runs.remote.sshd import end_connections, sshd_on_loopback
 
-COMMAND: Final = "echo begin >> $PLACE; echo loss=0.5; sleep 1; echo 42 > out.txt; echo loss=0.25"
+COMMAND: Final = "echo begin {n} >> $PLACE; echo loss=0.5; sleep 1; echo 42 > out.txt; echo loss=0.25"
+SWEEP: Final = "slurm-sweep"
+NUMBERS: Final = (1, 2, 3)
+"""The values of a sweep, of which a single run has the first."""
 MAX_KILLS: Final = 3
 MAX_STARTS: Final = 10
 MAX_SECONDS: Final = 180.0
-LONGEST_S: Final = {"ssh": 12.0, "slurm": 14.0, "ray": 20.0}
+LONGEST_S: Final = {"ssh": 12.0, "slurm": 14.0, SWEEP: 14.0, "ray": 20.0}
 """The longest time between a start and its kill. Starting takes about 1.5 s."""
 
 REPORT: Final = Path(__file__).with_suffix(".json")
@@ -43,7 +47,7 @@ Trial = dict[str, Any]
 class KilledThread:
     """One thread that is killed and continued until it has ended."""
 
-    def __init__(self, folder: Path, target: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, target: Mapping[str, Any], *, sweep: bool) -> None:
         self.folder, self.work, self.home = folder, folder / "work", folder / "home"
         self.there, self.place = folder / "there", folder / "begun"
         self.kills: list[float] = []
@@ -52,11 +56,16 @@ class KilledThread:
         (self.work / "data.txt").write_text("7\n")
         settings = {"compute": {"box": {**target, "workdir": str(self.there)}}}
         (folder / "settings.json").write_text(json.dumps(settings))
+        self.numbers = NUMBERS if sweep else NUMBERS[:1]
+        environment = {"PLACE": str(self.place)}
+        sweeping = {"operation": "sweep", "command": COMMAND, "parameters": {"n": list(self.numbers)}}
         calls: list[dict[str, Any]] = [
-            {"operation": "run", "target": "box", "command": COMMAND, "env": {"PLACE": str(self.place)}},
+            {"operation": "run", "command": COMMAND.format(n=1)},
             {"operation": "wait", "run": "run-", "seconds": 120},
             {"operation": "fetch", "run": "run-", "outputs": ["out.txt"]},
         ]
+        first, *others = [sweeping] if sweep else calls
+        calls = [{**first, "target": "box", "env": environment}, *others]
         steps = [{"tool_calls": [{"name": "jobs", "args": args}]} for args in calls]
         (folder / "script.yaml").write_text(json.dumps([*steps, *[{"text": "done"}] * MAX_STARTS]))
 
@@ -91,12 +100,12 @@ class KilledThread:
     async def problems(self) -> list[str]:
         """Return what was lost or made twice."""
         found = []
-        begun = self.place.read_text().count("begin") if self.place.exists() else 0
+        begun = self.place.read_text().split()[1::2] if self.place.exists() else []
         async with await Store.open(self.home) as store:
             rows = await store.runs.list()
         listed, there = {row.id for row in rows}, {path.name for path in (self.there / "runs").glob("*")}
-        if begun != 1 or len(rows) != 1:
-            found.append(f"{begun} starts, {len(rows)} runs listed")
+        if sorted(begun) != [str(number) for number in self.numbers] or len(rows) != len(self.numbers):
+            found.append(f"started: {begun}, {len(rows)} runs listed")
         if there - listed:
             found.append(f"not listed: {sorted(there - listed)}")
         for row in rows:
@@ -104,7 +113,7 @@ class KilledThread:
             if row.state != "succeeded" or not log.exists() or log.read_text() != "loss=0.5\nloss=0.25\n":
                 found.append(f"{row.id} is {row.state} ({row.reason}), {row.metrics}")
             out = self.work / "outputs" / row.id / "out.txt"
-            if not out.exists() or out.read_text() != "42\n":
+            if len(self.numbers) == 1 and (not out.exists() or out.read_text() != "42\n"):
                 found.append(f"{row.id}: its output was not copied")
         return found
 
@@ -119,7 +128,7 @@ def target_of(kind: str, address: str, folder: Path) -> Iterator[dict[str, Any]]
     """Return the target's settings; its services end with the context."""
     if kind == "ray":
         yield {"kind": "ray", "address": address}
-    elif kind == "slurm":
+    elif kind in ("slurm", SWEEP):
         folder.mkdir()
         with cluster(folder) as configuration:
             os.environ["SLURM_CONF"] = str(configuration)
@@ -136,7 +145,7 @@ def soak(folder: Path, kind: str, wanted: int, target: Mapping[str, Any]) -> int
     trials: list[Trial] = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     while sum(len(one["kills"]) for one in trials) < wanted:
         seed = len(trials)
-        thread = KilledThread(folder / f"{kind}{seed}", target)
+        thread = KilledThread(folder / f"{kind}{seed}", target, sweep=kind == SWEEP)
         thread.play(random.Random(f"{kind} {seed}"), LONGEST_S[kind])
         trials.append({"kills": thread.kills, "broken": asyncio.run(thread.problems()), "seed": seed})
         end_connections(thread.home)

@@ -150,19 +150,26 @@ class Pool:
         if status.state == QUEUED and not await self._machines.withdraw(_text(folder)):
             return status
         if here not in state["left"]:
-            state["left"].append(here)
-            if status.state == "lost":
-                _count_loss(state, status)
-                note = f"\nml-intern: {here}: {status.reason}; the run starts again elsewhere\n".encode()
-                await asyncio.to_thread(append_output, folder / LOG, note)
-            _write(folder, state)
-        if state["losses"] > MAX_LOSSES or state.get("limit_s", 1) <= 0:
+            await self._leave(folder, state, status)
+        if not _may_move(state):
             return status
         try:
             await self._place(folder, "")
         except ToolError as error:
             return RunStatus("lost", reason="; ".join(filter(None, [status.reason, str(error)])))
         return RunStatus(QUEUED, reason=f"moved from {here}, now")
+
+    async def _leave(self, folder: Path, state: dict[str, Any], status: RunStatus) -> None:
+        """Record that the run left its target. If that failed, its output is copied and what happens is noted in it."""
+        here = member_of(folder)
+        if status.state == "lost":
+            await self._machines.fetch_log(_text(folder), folder / LOG)
+            _count_loss(state, status)
+        state["left"].append(here)
+        if status.state == "lost" and _may_move(state) and len(state["left"]) < len(state["orders"]):
+            note = f"\nml-intern: {here}: {status.reason}; the run starts again elsewhere\n".encode()
+            await asyncio.to_thread(append_output, folder / LOG, note)
+        _write(folder, state)
 
     async def _place(self, folder: Path, first: str) -> None:
         """Start the run on `first`, where it may have started before, else on the least loaded member left."""
@@ -208,6 +215,11 @@ def _is_gone(status: RunStatus) -> bool:
     if status.state == "lost":
         return status.reason.startswith(LOSSES)
     return status.state == "cancelled" and status.reason == WITHDRAWN
+
+
+def _may_move(state: Mapping[str, Any]) -> bool:
+    """Return whether few enough machines failed and time is left."""
+    return bool(state["losses"] <= MAX_LOSSES and state.get("limit_s", 1) > 0)
 
 
 def _count_loss(state: dict[str, Any], status: RunStatus) -> None:

@@ -100,13 +100,14 @@ def _prepared(argv: list[str], target: ComputeTarget, root: str = ".") -> list[s
 
 def _sbatch(plan: RunPlan, target: ComputeTarget) -> list[str]:
     minutes = math.ceil(plan.limit_s / 60) + GRACE_MINUTES
+    gpus = plan.gpus or target.gpus  # a pool's plan leaves them to its members
     named = {
         "time": str(minutes),
         "nodes": str(plan.nodes),
         "partition": target.partition,
         "account": target.account,
         "qos": target.qos,
-        "gres": f"gpu:{plan.gpus}" if plan.gpus else "",
+        "gres": f"gpu:{gpus}" if gpus else "",
     }
     return [*(f"--{name}={value}" for name, value in named.items() if value), *target.sbatch]
 

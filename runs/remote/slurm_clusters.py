@@ -35,6 +35,7 @@ class SlurmClusters(OwnMachines):
         places = {id: {**known, "id": id} for id in plans}
         for place in places.values():
             await asyncio.to_thread(self.record_place, place)
-        await self.far_side(known).call("start_array", array_order(orders, sweep, target.max_runs or first.slots))
+        at_once = min(filter(None, (target.max_runs, first.slots)), default=0)
+        await self.far_side(known).call("start_array", array_order(orders, sweep, at_once))
         self.forget_status(known)
         return {id: json.dumps(place) for id, place in places.items()}
