@@ -241,6 +241,7 @@ class App:
         if outcome is ANSWERED:
             self.screen.line(f"answered {self._answered_from}", "dim")
             return None
+        asked.show_unanswered()
         self._entered.lines.pause()
         return ops.Interrupt()
 

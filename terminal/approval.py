@@ -33,6 +33,8 @@ class Approvals:
         self._requests = {request["id"]: request for request in requests}
         previews = {id: preview(one["name"], one["args"], workspace) for id, one in self._requests.items()}
         self._view = ApprovalView(requests, {id: lines for id, lines in previews.items() if not self._asks(id)})
+        for id, lines in previews.items():
+            self._screen.propose(id, lines)
 
     async def outcome(self) -> object:
         """Return the outcome: Decided, NewMessage, Deferred, Cancelled, or the one that dismissed the list."""
@@ -50,6 +52,12 @@ class Approvals:
                     return outcome
                 case _:
                     return outcome
+
+    def show_unanswered(self) -> None:
+        """Show the calls that do not run because the user interrupted the turn instead of answering."""
+        for id, request in self._requests.items():
+            if not self._asks(id):
+                self._screen.unanswered(id, request["name"])
 
     def _asks(self, id: str) -> bool:
         """Return whether a request is a question about the turn, not about a call."""
@@ -78,7 +86,9 @@ class Approvals:
         if changed is None:
             self._screen.line("the edited text is not a JSON object", "failure")
             return
-        self._view.edited(id, changed, preview(tool, changed, self._workspace))
+        lines = preview(tool, changed, self._workspace)
+        self._view.edited(id, changed, lines)
+        self._screen.propose(id, lines)
 
     async def _edit_text(self, text: str) -> str | None:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")

@@ -1,6 +1,7 @@
 """The actions of the application at each event of the session, besides showing it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from shutil import get_terminal_size
@@ -110,7 +111,7 @@ class SessionEvents:
 
     async def _take(self, event: "Event") -> None:
         await self._before(event)
-        self._screen.show(event)
+        self._screen.show(event, max(time.time() - event.time, 0.0))
         if (follow := self._handlers.get(event.type)) is not None:
             await follow(event.data)
 
@@ -128,13 +129,18 @@ class SessionEvents:
 
     async def _before(self, event: "Event") -> None:
         """Do what must precede the rows of the event: the user's message, the cost of the turn."""
-        if event.type in ("processing", "steered") and (typed := self._typed.pop(event.data["id"], None)):
-            self._screen.said(typed)
+        if event.type in ("processing", "steered"):
+            self._show_message(event.data["id"])
         self.unfinished = is_unfinished(event, before=self.unfinished)
         if event.type == "processing":
             self._begin()
         elif event.type == "turn_complete":
             await self.count_spending()
+
+    def _show_message(self, id: str) -> None:
+        typed = self._typed.pop(id, None)
+        if typed and not self._screen.has_replayed(id):
+            self._screen.said(typed)
 
     # --- background runs
 

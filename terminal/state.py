@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_intern.graph.events import OWN_CALL
 from ml_intern.terminal.blocks.call import LINES, SILENT, command, finished
+from ml_intern.terminal.blocks.diff import change_counts
 from ml_intern.terminal.blocks.note import Retry, error_rows
 from ml_intern.terminal.blocks.plan import plan_rows
 from ml_intern.terminal.blocks.running_call import RunningCall
 from ml_intern.terminal.blocks.turn import WorkClock, summary_of
 from ml_intern.terminal.display.rows import clip, wrap
 from ml_intern.terminal.render.evidence import card_lines, is_warning
+from ml_intern.terminal.render.known import KnownCalls
 from ml_intern.terminal.render.replay import ReplayPlace, replay, said_rows
 from ml_intern.terminal.render.stream import OPEN_ROWS, Piece, ReplyStream
 from ml_intern.terminal.render.summary import (
-    CallNames,
     budget_line,
     call_summary,
     duration,
@@ -33,6 +34,7 @@ from ml_intern.text.visible import visible
 if TYPE_CHECKING:
     from ml_intern.graph.events import Event
     from ml_intern.outbound.conversation import Message
+    from ml_intern.terminal.blocks.diff import DiffLine
     from ml_intern.terminal.display.images import Images
 
 Block = Callable[[int], list[str]]
@@ -87,7 +89,7 @@ class Transcript:
         self._stream: ReplyStream | None = None
         self._streamed: str | None = None
         self._after_reply = False
-        self._names = CallNames()
+        self._known = KnownCalls()
         self._running: dict[str, RunningCall] = {}
         self._plan: list[Mapping[str, Any]] = []
         self._plan_shown: list[Mapping[str, Any]] = []
@@ -127,11 +129,13 @@ class Transcript:
 
     # --- what is shown
 
-    def show(self, event: "Event") -> None:
-        """Show one event."""
+    def show(self, event: "Event", age: float = 0.0) -> None:
+        """Show one event, which happened `age` seconds ago."""
         self._clock.see_stop(self._now_s())
         if handler := self._show.get(event.type):
             handler(event.data)
+            if event.type == "tool_call":
+                self._running[event.data["id"]].began -= age
             self.on_change()
 
     def line(self, text: str, style: str = "") -> None:
@@ -162,15 +166,27 @@ class Transcript:
 
     def replay(self, messages: "Sequence[Message]", width: int, height: int) -> None:
         """Show the end of a resumed conversation, for a terminal of this size."""
-        for message in messages:
-            for call in message.calls:
-                self._names.note(call.id, call.args)
+        self._known.replayed(messages)
         place = ReplayPlace(self.paint, self._has_keys, self.images, self._folder)
         left_out, parts = replay(messages, width, height, place)
         if left_out:
             self.line(left_out, "dim")
         for part in parts:
             self._add(part)
+
+    def propose(self, id: str, lines: "Sequence[DiffLine]") -> None:
+        """Keep the change that a call would make, which stays visible if the user rejects it."""
+        if any(change_counts(lines)) and not self._in_order:
+            self._known.propose(id, lines)
+
+    def unanswered(self, id: str, name: str) -> None:
+        """Show a call that does not run, because the user did not answer whether it may."""
+        ended = {"text": "not answered", "ok": False, "status": "interrupted", "seconds": 0.0, "images": []}
+        self._tool_output({"id": id, "name": name, **ended})
+
+    def has_replayed(self, id: str) -> bool:
+        """Return whether a replay has shown the message or the result with this id."""
+        return self._known.was_replayed(id)
 
     def _add_reply(self, stream: ReplyStream) -> None:
         stream.end()
@@ -277,6 +293,8 @@ class Transcript:
         return ReplyStream(render, after_reply=self._after_reply)
 
     def _chunk(self, data: dict[str, Any]) -> None:
+        if self.has_replayed(data["message_id"]):
+            return
         if data["kind"] == "reasoning":
             self._end_retry()
             self._reasoning = f"{self._reasoning}{data['text']}"[-MAX_REASONING_CHARACTERS:]
@@ -304,17 +322,16 @@ class Transcript:
             self._now("thinking")
         if self._verbose and data["reasoning"]:
             self.line(data["reasoning"].strip(), "dim")
-        is_answer = not data["tool_calls"]
-        if data["message_id"] != self._streamed and not (is_answer and self._answer_apart):
+        is_answer, is_new = not data["tool_calls"], not self.has_replayed(data["message_id"])
+        if is_new and data["message_id"] != self._streamed and not (is_answer and self._answer_apart):
             self.markdown(data["text"])
-        for call in data["tool_calls"]:
-            self._names.note(call["id"], call["args"])
+        self._known.announced(data["tool_calls"], is_new=is_new)
 
     # --- tools
 
     def _tool_call(self, data: dict[str, Any]) -> None:
         self._reasoning = ""
-        self._names.note(data["id"], data["args"])
+        self._known.note(data["id"], data["args"])
         self._running[data["id"]] = RunningCall(data["name"], data["args"], self._now_s())
         self._now("running")
         if self._in_order and data["name"] not in SILENT:
@@ -326,12 +343,16 @@ class Transcript:
 
     def _tool_output(self, data: dict[str, Any]) -> None:
         self._running.pop(data["id"], None)
+        proposed = self._known.take_proposed(data["id"])
         if self.activity:
             self._now("running" if self._running else "thinking")
-        if data["ok"] and data["name"] in SILENT and not self._verbose:
+        is_silent = data["ok"] and data["name"] in SILENT and not self._verbose
+        if is_silent or self.has_replayed(data["id"]):
             return
         is_own = str(data["id"]).startswith(OWN_CALL)
-        block = (command if is_own else finished)(data["name"], self._names.args(data["id"]), data)
+        block = (command if is_own else finished)(data["name"], self._known.args(data["id"]), data)
+        if block.state == "rejected":
+            block = replace(block, changes=proposed)
         if self._verbose and not is_own:
             block = replace(block, lines=VERBOSE_LINES)
         names = tuple(path.removeprefix(self._folder) for path in data["images"])

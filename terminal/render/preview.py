@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def preview(name: str, args: Mapping[str, Any], workspace: Path) -> list[DiffLin
     return _plain(json.dumps(args, ensure_ascii=False, indent=2))
 
 
-def preview_text(lines: "list[DiffLine]") -> str:
+def preview_text(lines: Sequence[DiffLine]) -> str:
     """Return the lines as text, with the marks of a diff."""
     marks = {"added": "+", "removed": "-", "same": " ", "gap": "@@ "}
     return "\n".join(f"{marks.get(line.kind, '')}{line.text}" for line in lines)

@@ -10,6 +10,7 @@ from ml_intern.terminal.blocks.note import note_rows
 from ml_intern.terminal.blocks.sentence import QUESTION, covered, what_happens, what_it_costs, why_asked
 from ml_intern.terminal.blocks.spans import Span, paint
 from ml_intern.terminal.blocks.width import clean, cut, tail
+from ml_intern.terminal.render.preview import preview_text
 from ml_intern.terminal.render.summary import call_summary
 from ml_intern.terminal.theme import Theme
 from ml_intern.terminal.views.choice import WORDS, ChoiceView, ListChoice
@@ -195,7 +196,7 @@ class ApprovalView:
         """Return the question for plain mode: what the current call would do, and the numbered choices."""
         if self._reason is not None:
             return ["Why not? The model gets the next line as the reason."]
-        preview = [line.text for line in self._previews.get(self.current["id"], ())]
+        preview = preview_text(self._previews.get(self.current["id"], ())).split("\n")
         return [
             *([f"Call {self._place + 1} of {len(self.requests)}."] if len(self.requests) > 1 else []),
             *self._sentence_rows(PLAIN_WIDTH, Theme("none")),

@@ -15,7 +15,7 @@ from ml_intern.server.web.watching.state import PARTS, ThreadState
 from ml_intern.server.web.watching.timeline import Changes, Timeline
 from ml_intern.session.wire.codec import decode_event, encode_event
 from ml_intern.session.wire.codec import line as json_line
-from ml_intern.session.wire.current import ENDINGS, REPLACED, CurrentState
+from ml_intern.session.wire.current import AT_WORK, ENDINGS, REPLACED, CurrentState
 from ml_intern.session.wire.tail import TRANSIENT, Tail
 
 SHOWN = 100
@@ -170,7 +170,7 @@ class WatchedThread:
 
     def _note(self, event: Mapping[str, Any]) -> None:
         """Note what describes the current state."""
-        if event["type"] in REPLACED:
+        if event["type"] in (*REPLACED, *AT_WORK):
             self.current.take(decode_event(event))
         if event["type"] in ENDINGS:
             self.ending = event
