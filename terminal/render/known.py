@@ -1,4 +1,4 @@
-"""What a transcript knows of the calls: their arguments, the changes that were asked about, and what was replayed."""
+"""The calls a transcript knows: their arguments, the changes that were asked about, and the results shown already."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

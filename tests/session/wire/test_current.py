@@ -1,4 +1,4 @@
-"""What a client that connects in the middle of a turn is told: the reply so far, and the calls."""
+"""The state that a client gets which connects in the middle of a turn: the reply so far, and the calls."""
 
 from ml_intern.graph.events import Event
 from ml_intern.session.wire.current import MAX_TEXT, CurrentState
