@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -19,6 +20,10 @@ MAX_FILE_BYTES = 256 << 20
 """A larger file stays where it is and is named."""
 MAX_FILES = 1_000
 PART_BYTES = 4 << 20
+UPLOAD = (
+    "it stays there; to put it on the Hub, run on that target, with HF_TOKEN in secrets: "
+    "uvx --from huggingface_hub hf upload USER/REPO {0}"
+)
 
 
 class AnswersCalls(Protocol):
@@ -45,7 +50,7 @@ async def fetch_outputs(
     notes = [f"not copied: {plural(len(found) - MAX_FILES, 'more file')}"] if len(found) > MAX_FILES else []
     copied = []
     for one in found[:MAX_FILES]:
-        if why := _left_out(one, place):
+        if why := _left_out(one, place, answer["folder"]):
             notes.append(f"not copied: {visible(one.path)} ({why})")
             continue
         await _fetch(far_side, id, one, place / one.path)
@@ -53,11 +58,11 @@ async def fetch_outputs(
     return Outputs(copied, notes)
 
 
-def _left_out(one: RunOutput, place: Path) -> str:
+def _left_out(one: RunOutput, place: Path, folder: str) -> str:
     if ".." in PurePosixPath(one.path).parts or PurePosixPath(one.path).is_absolute():
         return "its path leaves the folder"
     if one.size > MAX_FILE_BYTES:
-        return f"{one.size:,} bytes; upload it to the Hub from there"
+        return f"{one.size:,} bytes, sha256 {one.digest}; {UPLOAD.format(shlex.quote(f'{folder}/{one.path}'))}"
     control = find_control(str(place / one.path), Place(str(place)))
     return control.why if control else ""
 

@@ -135,12 +135,13 @@ def abandon(root: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def outputs(root: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Return the files of a run that match the patterns, or of these those that it wrote: path, size and SHA-256."""
+    """Return the folder of a run, and its files that match the patterns or that it wrote: path, size and SHA-256."""
     folder = run_folder(root, order["id"])
     work, since = folder / "work", read_status(folder).get("started", math.inf) if order.get("written") else 0.0
     found = {path for pattern in order["patterns"] for path in work.glob(pattern)}
     files = sorted(path for path in found if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since)
-    return {"files": [[str(path.relative_to(work)), path.stat().st_size, digest_of(path)] for path in files]}
+    found_files = [[str(path.relative_to(work)), path.stat().st_size, digest_of(path)] for path in files]
+    return {"folder": str(work.resolve()), "files": found_files}
 
 
 def content(root: Path, order: dict[str, Any]) -> dict[str, Any]:

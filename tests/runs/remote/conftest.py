@@ -41,7 +41,7 @@ class RemoteBench(Bench):
         return replace(
             context,
             options=replace(context.options, compute={"box": self.target}),
-            user_text="use box with WANDB_API_KEY",
+            user_text="use box with WANDB_API_KEY and HF_TOKEN, and upload to ada/net",
         )
 
     async def jobs(self, **args: Any) -> ToolResult:

@@ -9,16 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.hf_api import RepoFile
 
 from ml_intern.configs.errors import TemporaryError
 from ml_intern.graph.events import emitter
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, refresh, stop
+from ml_intern.runs.remote import outputs
 from ml_intern.runs.watch import Watch
 from tests.execution.conftest import THREAD, until
+from tests.fakes.hub import FakeHub
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
 from tests.runs.remote.sshd import Sshd, end_connections
+from tests.tools.hub.conftest import client, hub
+
+__all__ = ["client", "hub"]
 
 
 async def test_a_command_runs_in_a_copy_of_the_workspace(box: RemoteBench) -> None:
@@ -143,6 +150,27 @@ async def test_files_of_a_run_are_copied_and_those_that_programs_obey_are_not(bo
     refused = await box.jobs(operation="fetch", run=row.id, outputs=["../../*"])
     assert not refused.ok
     assert {path.name for path in (box.workspace / "outputs").rglob("*") if path.is_file()} == {"a.json"}
+
+
+async def test_a_large_file_stays_there_and_goes_to_the_hub_by_the_command_that_names_it(
+    box: RemoteBench, hub: FakeHub, client: HfApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "MAX_FILE_BYTES", 1_000)
+    box.target["setup"] = f"export PATH={Path(sys.executable).parent}:$PATH"
+    row = await box.ended(await box.started(command="mkdir 'last step'; head -c 1001 /dev/zero > 'last step/net.bin'"))
+    said = (await box.jobs(operation="fetch", run=row.id, outputs=["*/*.bin"])).text
+    assert "not copied: last step/net.bin (1,001 bytes, sha256 " in said
+    assert not list(box.workspace.rglob("*.bin"))
+    command = said.partition("hf upload ")[2].rpartition(")")[0].replace("USER/REPO", "ada/net")
+    client.create_repo("ada/net")
+    uploaded = await box.ended(
+        await box.started(command=f"hf upload {command}", secrets=["HF_TOKEN"], env={"HF_ENDPOINT": hub.url})
+    )
+    assert uploaded.state == "succeeded", uploaded.tail
+    (path,) = [path for path in client.list_repo_files("ada/net") if path.endswith(".bin")]
+    (info,) = client.get_paths_info("ada/net", [path])
+    assert isinstance(info, RepoFile)
+    assert info.size == 1_001
 
 
 async def test_without_the_network_a_run_goes_on_and_its_state_is_known_later(box: RemoteBench, sshd: Sshd) -> None:
