@@ -19,6 +19,7 @@ from ml_intern.execution.tool import ExternalEffects, ToolContext
 from ml_intern.runs.backends.base import Outputs, RunPlan, RunStatus
 from ml_intern.runs.logs import append_output
 from ml_intern.runs.remote.connection import FarSide, sockets_folder
+from ml_intern.runs.remote.deliver import deliver
 from ml_intern.runs.remote.order import start_order
 from ml_intern.runs.remote.outputs import fetch_outputs
 from ml_intern.runs.remote.status_requests import StatusRequests
@@ -73,7 +74,7 @@ class OwnMachines:
         """
         order = start_order(plan, known["id"], ComputeTarget.model_validate(known["target"]), tree)
         try:
-            await _deliver(self.far_side(known), tree, order.script)
+            await deliver(self.far_side(known), tree, order.script)
         except TemporaryError as error:
             raise ToolError(f"the run was not started: {error.message}; {error.remedy}") from error
         return order.fields
@@ -220,19 +221,6 @@ def target_of(name: str, targets: Mapping[str, Any]) -> ComputeTarget:
         known = ", ".join(targets) or "none"
         raise ToolError(f"there is no target {name!r} in the settings (compute: {known})")
     return ComputeTarget.model_validate(targets[name])
-
-
-async def _deliver(far_side: FarSide, tree: DeliveredFolder, script: Mapping[str, bytes]) -> None:
-    """Send the files that are not there yet. Raises ToolError and TemporaryError."""
-    parts: dict[str, Path | bytes] = {one.digest: tree.root / one.path for one in tree.files} | dict(script)
-    sizes = {one.digest: one.size for one in tree.files} | {digest: len(text) for digest, text in script.items()}
-    absent = (await far_side.call("missing", {"digests": list(parts)}))["missing"]
-    if absent:
-        files = [[digest, sizes[digest]] for digest in absent]
-        try:
-            await far_side.call("receive", {"files": files}, [parts[digest] for digest in absent])
-        except FileNotFoundError as error:
-            raise ToolError(f"{error.filename} was deleted while it was sent; start the run again") from error
 
 
 def _unpacked(text: str) -> bytes:

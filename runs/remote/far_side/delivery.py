@@ -11,6 +11,9 @@ from typing import IO, Any
 
 CHUNK = 1 << 18
 UNUSED_BLOB_SECONDS = 30 * 24 * 3600
+PRUNE_SECONDS = 24 * 3600
+MIRROR = "mirror"
+"""The folder of the files that rsync copied, each by a name of its path on the other side, so that it sends changes."""
 
 
 def blob_path(root: Path, digest: str) -> Path:
@@ -19,14 +22,49 @@ def blob_path(root: Path, digest: str) -> Path:
 
 
 def missing(root: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Return the digests of the list that are not here. Those that are here count as used now."""
+    """Return the digests of the list that are not here, and the folder for rsync; "" without rsync.
+
+    Those that are here count as used now.
+    """
     absent = []
     for digest in order["digests"]:
         try:
             os.utime(blob_path(root, digest))
         except FileNotFoundError:
             absent.append(digest)
+    prune(root)
+    mirror = root / MIRROR
+    if shutil.which("rsync") is None:
+        return {"missing": absent, "mirror": ""}
+    mirror.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {"missing": absent, "mirror": str(mirror.resolve())}
+
+
+def adopt(root: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Store the files that rsync copied, and return the digests of those that did not arrive whole."""
+    absent = []
+    for digest, name in order["files"]:
+        source, path = root / MIRROR / name, blob_path(root, digest)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            if digest_of(source) == digest:
+                os.link(source, path)
+                continue
+        except FileExistsError:
+            continue
+        except OSError:
+            pass  # it was not copied, or this file system has no hard links: it is sent
+        absent.append(digest)
     return {"missing": absent}
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            found.update(part)
+    return found.hexdigest()
 
 
 def receive(root: Path, order: dict[str, Any], stream: IO[bytes]) -> dict[str, Any]:
@@ -74,10 +112,13 @@ def prepare(root: Path, folder: Path, order: dict[str, Any]) -> Path:
     return cwd
 
 
-def prune(root: Path, _order: dict[str, Any]) -> dict[str, Any]:
-    """Delete delivered files that no run used for a month."""
-    limit = time.time() - UNUSED_BLOB_SECONDS
-    old = [path for path in (root / "blobs").glob("*/*") if path.stat().st_mtime < limit]
-    for path in old:
-        path.unlink()
-    return {"removed": len(old)}
+def prune(root: Path) -> None:
+    """Delete delivered files that no run used for a month. It looks for them once a day."""
+    mark, now = root / "pruned", time.time()
+    if mark.exists() and now - mark.stat().st_mtime < PRUNE_SECONDS:
+        return
+    for pattern in ("blobs/*/*", f"{MIRROR}/*"):
+        for path in root.glob(pattern):
+            if path.is_file() and now - path.stat().st_mtime > UNUSED_BLOB_SECONDS:
+                path.unlink()
+    mark.touch()

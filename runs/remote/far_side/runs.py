@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import os
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_intern.runs.remote.far_side import slots
-from ml_intern.runs.remote.far_side.delivery import prepare
+from ml_intern.runs.remote.far_side.delivery import digest_of, prepare
 from ml_intern.runs.remote.far_side.folder import (
     CANCELLED,
     ORDER,
@@ -153,12 +152,3 @@ def content(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     with path.open("rb") as file:
         file.seek(order["offset"])
         return {"text": base64.b64encode(file.read(order["bytes"])).decode()}
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        for part in iter(lambda: file.read(1 << 20), b""):
-            found.update(part)
-    return found.hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml_intern.runs.remote.far_side.delivery import missing, prune, receive
+from ml_intern.runs.remote.far_side.delivery import adopt, missing, receive
 from ml_intern.runs.remote.far_side.job_arrays import start_array
 from ml_intern.runs.remote.far_side.machine import probe
 from ml_intern.runs.remote.far_side.runs import (
@@ -39,7 +39,7 @@ PROBLEMS = {
 OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
     one.__name__: one
     for one in (
-        missing, prune, probe, start, start_array, states, log, cancel, withdraw, abandon, outputs, content, usage,
+        missing, adopt, probe, start, start_array, states, log, cancel, withdraw, abandon, outputs, content, usage,
     )
 }  # fmt: skip
 

@@ -1,0 +1,97 @@
+"""Files of a working folder on their way to a real sshd of this machine: by rsync, or in ssh's stream."""
+
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from ml_intern.runs.remote.far_side.delivery import PRUNE_SECONDS, UNUSED_BLOB_SECONDS
+from tests.runs.remote.conftest import RemoteBench
+
+RSYNC = shutil.which("rsync")
+needs_rsync = pytest.mark.skipif(RSYNC is None, reason="needs rsync")
+Rsync = Callable[[str], None]
+
+
+@pytest.fixture
+def rsync(box: RemoteBench, stand_in: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> Rsync:
+    """Write the text of a program that stands in for rsync here."""
+
+    def write(text: str) -> None:
+        stand_in("rsync", text)
+        monkeypatch.setenv("PATH", f"{box.workspace.parent}/programs:{os.environ['PATH']}")
+
+    return write
+
+
+async def content_there(box: RemoteBench) -> str:
+    row = await box.ended(await box.started(command="sha256sum 'my data/rows.bin' | cut -c1-64"))
+    assert row.state == "succeeded", row.reason + row.tail
+    return row.tail.strip()
+
+
+def write(box: RemoteBench, content: bytes) -> str:
+    box.file("my data/rows.bin", content)
+    return sha256(content).hexdigest()
+
+
+@needs_rsync
+async def test_a_large_file_is_sent_by_rsync_and_later_only_what_changed_in_it(box: RemoteBench, rsync: Rsync) -> None:
+    box.target["workdir"] = f"{box.target['workdir']}/my runs, d'accord"
+    report = box.workspace.parent / "report"
+    rsync(f'exec {RSYNC} --stats "$@" >> {report}')
+    content = bytearray(random.Random(7).randbytes(3_000_000))
+    assert write(box, bytes(content)) == await content_there(box)
+    content[1_000_000:1_000_010] = b"0123456789"
+    assert write(box, bytes(content)) == await content_there(box)
+    sent = [int(one.replace(",", "")) for one in re.findall(r"Total bytes sent: ([\d,]+)", report.read_text())]
+    assert len(sent) == 2
+    assert sent[0] > 3_000_000 > 100_000 > sent[1]
+
+
+@needs_rsync
+async def test_a_small_file_and_one_that_is_there_are_not_sent_by_rsync(box: RemoteBench, rsync: Rsync) -> None:
+    digest = write(box, bytes(2_000_000))
+    assert digest == await content_there(box)
+    report = box.workspace.parent / "report"
+    rsync(f"touch {report}; exit 1")
+    box.file("small.txt", "7\n")
+    assert digest == await content_there(box)
+    assert not report.exists()
+
+
+@pytest.mark.parametrize("text", ["exit 12", "kill -9 $$"])
+async def test_what_rsync_does_not_send_is_streamed(box: RemoteBench, rsync: Rsync, text: str) -> None:
+    rsync(text)
+    assert write(box, random.Random(8).randbytes(2_000_000)) == await content_there(box)
+
+
+async def test_a_file_that_arrives_damaged_by_rsync_is_sent_again(box: RemoteBench, rsync: Rsync) -> None:
+    mirror = Path(box.target["workdir"]) / "mirror"
+    rsync(
+        f'for one in "$@"; do [ -d "$one" ] && cp "$one"* {mirror}; done;'
+        f' for one in {mirror}/*; do echo x > "$one"; done; exit'
+    )
+    assert write(box, random.Random(9).randbytes(2_000_000)) == await content_there(box)
+    assert [one.read_text() for one in mirror.iterdir()] == ["x\n"]
+
+
+async def test_files_that_no_run_used_for_a_month_are_deleted(box: RemoteBench) -> None:
+    old = write(box, b"old\n")
+    assert old == await content_there(box)
+    there = Path(box.target["workdir"])
+    blob = there / "blobs" / old[:2] / old
+    long_ago = time.time() - UNUSED_BLOB_SECONDS - 1
+    os.utime(blob, (long_ago, long_ago))
+    new = write(box, b"new\n")
+    assert new == await content_there(box)
+    assert blob.exists()  # it was looked for less than a day ago
+    os.utime(there / "pruned", (long_ago, time.time() - PRUNE_SECONDS - 1))
+    assert new == await content_there(box)
+    assert (blob.exists(), (there / "blobs" / new[:2] / new).exists()) == (False, True)
