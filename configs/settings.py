@@ -337,6 +337,8 @@ class ComputeTarget(BaseModel):
     """Shell commands before each run, such as `source ~/venv/bin/activate`."""
     modules: tuple[Annotated[str, AfterValidator(_one_word)], ...] = ()
     """Environment modules to load before each run."""
+    wheels: str = ""
+    """A folder there with wheels, for a machine without internet: uv and pip install from it alone."""
     container: Annotated[str, AfterValidator(_one_word)] = ""
     """An image to run the command in."""
     container_runtime: Literal["apptainer", "pyxis"] = "apptainer"

@@ -129,7 +129,7 @@ async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
 
     began = time.time()
     hub = urlsplit(hub_url())
-    order = {"torch": torch_query(target), "reach": [hub.hostname, hub.port or HTTPS_PORT]}
+    order = {"torch": torch_query(target), "wheels": target.wheels, "reach": [hub.hostname, hub.port or HTTPS_PORT]}
     is_ray = target.kind == "ray"
     far_side = RayCluster(name, target) if is_ray else FarSide(name, target, sockets_folder(data_home()))
     try:
@@ -148,6 +148,7 @@ def _probe_lines(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
         f"CUDA of the driver: {found['driver_cuda'] or 'none'}; torch: {_torch_line(found)}",
         f"internet: {'reaches the Hub' if found['internet'] else 'does not reach the Hub'}",
         *(f"partition {name}: time limit {limit}, GPUs {gres}" for name, limit, gres in found["partitions"]),
+        *([f"wheels: {found['wheels']} in {target.wheels}"] if found["wheels"] is not None else []),
         f"uv: {found['uv'] or 'not found; scripts with a PEP 723 header need it'}",
     ]
     return [*lines, *(_problems(found, target) or ["it can be used"])]
@@ -164,6 +165,8 @@ def _problems(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
     problems = []
     if target.kind == "slurm" and not found["sbatch"]:
         problems.append("sbatch was not found: Slurm's commands must be on the PATH of a login without terminal")
+    if target.wheels and found["wheels"] is None:
+        problems.append(f"its folder of wheels {target.wheels} is not there")
     if abs(found["clock_off_s"]) > MAX_CLOCK_SECONDS:
         problems.append(f"its clock is {found['clock_off_s']:+.0f} s off: logins to the Hub may fail there")
     return problems

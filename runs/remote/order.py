@@ -54,6 +54,7 @@ def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFo
         "folder": str(folder),
         "files": [[path, *found] for path, found in files.items()],
         "links": tree.links,
+        "wheels": target.wheels,
         "environment": {"PYTHONUNBUFFERED": "1", **plan.environment},
         "limit_s": plan.limit_s,
         "slots": 0 if target.kind == "slurm" else target.max_runs or plan.slots,

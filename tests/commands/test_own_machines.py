@@ -41,6 +41,21 @@ def test_a_machine_is_added_listed_tested_and_removed(run: Run, box: Path) -> No
     assert run("compute", "test", "box").code == 2
 
 
+def test_a_folder_of_wheels_is_counted_and_a_missing_one_is_named(run: Run, box: Path, tmp_path: Path) -> None:
+    wheels = tmp_path / "my wheels"
+    shown = run("compute", "list", "--json").json[0]
+    pairs = (f"ssh_config={shown['ssh_config']}", f"wheels={wheels}")
+    assert (
+        run("compute", "add", "box", "--host", "box", *(word for pair in pairs for word in ("--set", pair))).code == 0
+    )
+    missing = run("compute", "test", "box")
+    assert (missing.code, f"its folder of wheels {wheels} is not there" in missing.out) == (1, True)
+    wheels.mkdir()
+    (wheels / "tinynet-1.0-py3-none-any.whl").touch()
+    tested = run("compute", "test", "box")
+    assert (tested.code, f"wheels: 1 in {wheels}" in tested.out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

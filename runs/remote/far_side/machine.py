@@ -29,7 +29,7 @@ def usage_line() -> str:
 
 
 def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Return what the machine has: Python, uv, Slurm, cores, disk, GPUs, CUDA, torch, internet, and its clock."""
+    """Return what the machine has: Python, uv, wheels, Slurm, cores, disk, GPUs, CUDA, torch, internet, its clock."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path("~/.local/bin").expanduser())])
     torch = _output(*order["torch"])
@@ -45,10 +45,17 @@ def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         "driver_cuda": (re.findall(r"CUDA Version: *([0-9.]+)", _output("nvidia-smi") or "") or [""])[0],
         "torch": None if torch is None else torch.partition(" ")[0],
         "torch_cuda": (torch or "").strip().partition(" ")[2],
+        "wheels": _wheels(order.get("wheels", "")),
         "internet": _reaches(*order["reach"]),
         "partitions": _partitions(),
         "clock": time.time(),
     }
+
+
+def _wheels(folder: str) -> int | None:
+    """Return the number of wheels in a folder; None without the folder."""
+    place = Path(folder).expanduser()
+    return len(list(place.glob("*.whl"))) if folder and place.is_dir() else None
 
 
 def _reaches(host: str, port: int) -> bool:

@@ -106,6 +106,7 @@ class Supervisor:
         environment = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *own])}
         for name in LOGIN:
             environment.pop(name, None)
+        environment.update(wheels_environment(self.order.get("wheels", "")))
         environment.update(self.order["environment"])
         environment[MARK] = self.folder.name
         with (self.folder / "log.txt").open("ab", buffering=0) as log:
@@ -167,6 +168,17 @@ class Supervisor:
         while not self.is_stopping and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         return self.is_stopping
+
+
+def wheels_environment(wheels: str) -> dict[str, str]:
+    """Return the variables by which uv and pip install from a folder alone. Raises OSError without the folder."""
+    if not wheels:
+        return {}
+    folder = Path(wheels).expanduser()
+    if not folder.is_dir():
+        raise OSError(f"the folder of wheels {folder} is not there")
+    place = str(folder)
+    return {"UV_OFFLINE": "1", "UV_FIND_LINKS": place, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": place}
 
 
 def supervise(folder: Path, order: dict[str, Any], lock: IO[str]) -> None:

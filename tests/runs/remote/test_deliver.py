@@ -4,7 +4,9 @@ import os
 import random
 import re
 import shutil
+import sys
 import time
+import zipfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from ml_intern.runs.remote.far_side.delivery import PRUNE_SECONDS, UNUSED_BLOB_SECONDS
 from tests.runs.remote.conftest import RemoteBench
+from tests.runs.remote.sshd import Sshd
 
 RSYNC = shutil.which("rsync")
 needs_rsync = pytest.mark.skipif(RSYNC is None, reason="needs rsync")
@@ -95,3 +98,34 @@ async def test_files_that_no_run_used_for_a_month_are_deleted(box: RemoteBench) 
     os.utime(there / "pruned", (long_ago, time.time() - PRUNE_SECONDS - 1))
     assert new == await content_there(box)
     assert (blob.exists(), (there / "blobs" / new[:2] / new).exists()) == (False, True)
+
+
+def wheel(folder: Path) -> None:
+    """Write a package of one module."""
+    with zipfile.ZipFile(folder / "tinynet-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("tinynet.py", "accuracy = 0.75\n")
+        archive.writestr("tinynet-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinynet\nVersion: 1.0\n")
+        archive.writestr(
+            "tinynet-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tinynet-1.0.dist-info/RECORD", "")
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv")
+async def test_a_script_gets_its_packages_from_the_folder_of_wheels_of_its_target(box: RemoteBench, sshd: Sshd) -> None:
+    uv = Path(shutil.which("uv") or "").resolve()
+    box.target |= {"wheels": "~/my wheels", "setup": f"export PATH={Path(sys.executable).parent}:$PATH:{uv.parent}"}
+    box.file(
+        "train.py", '# /// script\n# dependencies = ["tinynet"]\n# ///\nimport tinynet\nprint(f"{tinynet.accuracy=}")\n'
+    )
+    missing = await box.ended(await box.started(script="train.py"))
+    assert (missing.state, "the folder of wheels " in missing.reason) == ("failed", True)
+    folder = sshd.folder / "home" / "my wheels"
+    folder.mkdir()
+    try:
+        wheel(folder)
+        row = await box.ended(await box.started(script="train.py"))
+    finally:
+        shutil.rmtree(folder)
+    assert row.state == "succeeded", row.tail
+    assert row.metrics == '{"tinynet.accuracy": 0.75}'
