@@ -125,11 +125,16 @@ async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
     from ml_intern.runs.ray.cluster import RayCluster
     from ml_intern.runs.remote.connection import FarSide, sockets_folder
     from ml_intern.runs.remote.measured import measured_of, save_measured
-    from ml_intern.runs.remote.order import torch_query
+    from ml_intern.runs.remote.order import torch_query, trial_options
 
     began = time.time()
     hub = urlsplit(hub_url())
-    order = {"torch": torch_query(target), "wheels": target.wheels, "reach": [hub.hostname, hub.port or HTTPS_PORT]}
+    order = {
+        "torch": torch_query(target),
+        "wheels": target.wheels,
+        "sbatch": trial_options(target),
+        "reach": [hub.hostname, hub.port or HTTPS_PORT],
+    }
     is_ray = target.kind == "ray"
     far_side = RayCluster(name, target) if is_ray else FarSide(name, target, sockets_folder(data_home()))
     try:
@@ -165,6 +170,8 @@ def _problems(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
     problems = []
     if target.kind == "slurm" and not found["sbatch"]:
         problems.append("sbatch was not found: Slurm's commands must be on the PATH of a login without terminal")
+    if found["refusal"]:
+        problems.append(f"Slurm refuses a job with the options of these settings: {found['refusal']}")
     if target.wheels and found["wheels"] is None:
         problems.append(f"its folder of wheels {target.wheels} is not there")
     if abs(found["clock_off_s"]) > MAX_CLOCK_SECONDS:

@@ -58,7 +58,7 @@ def start_order(plan: RunPlan, id: str, target: ComputeTarget, tree: DeliveredFo
         "environment": {"PYTHONUNBUFFERED": "1", **plan.environment},
         "limit_s": plan.limit_s,
         "slots": 0 if target.kind == "slurm" else target.max_runs or plan.slots,
-        "sbatch": _sbatch(plan, target) if target.kind == "slurm" else None,
+        "sbatch": _job_options(plan, target) if target.kind == "slurm" else None,
         "requeue": target.requeue,
         "note": _note(tree),
     }
@@ -99,12 +99,20 @@ def _prepared(argv: list[str], target: ComputeTarget, root: str = ".") -> list[s
     return ["bash", "-lc", "\n".join(["set -e", *before, 'exec "$@"']), "bash", *inner]
 
 
-def _sbatch(plan: RunPlan, target: ComputeTarget) -> list[str]:
+def _job_options(plan: RunPlan, target: ComputeTarget) -> list[str]:
     minutes = math.ceil(plan.limit_s / 60) + GRACE_MINUTES
-    gpus = plan.gpus or target.gpus  # a pool's plan leaves them to its members
+    return _sbatch(minutes, plan.nodes, plan.gpus or target.gpus, target)  # the plan of a pool names no GPUs
+
+
+def trial_options(target: ComputeTarget) -> list[str]:
+    """Return the options by which Slurm is asked whether it would accept a short job; none for other targets."""
+    return _sbatch(GRACE_MINUTES, 1, target.gpus, target) if target.kind == "slurm" else []
+
+
+def _sbatch(minutes: int, nodes: int, gpus: str, target: ComputeTarget) -> list[str]:
     named = {
         "time": str(minutes),
-        "nodes": str(plan.nodes),
+        "nodes": str(nodes),
         "partition": target.partition,
         "account": target.account,
         "qos": target.qos,

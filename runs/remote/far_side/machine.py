@@ -48,6 +48,7 @@ def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         "wheels": _wheels(order.get("wheels", "")),
         "internet": _reaches(*order["reach"]),
         "partitions": _partitions(),
+        "refusal": _refusal(order.get("sbatch", [])),
         "clock": time.time(),
     }
 
@@ -72,6 +73,15 @@ def _partitions() -> list[list[str]]:
         return []
     said = _output("sinfo", "--noheader", "--format=%P|%l|%G") or ""
     return [line.split("|") for line in said.splitlines() if line.count("|") == len("||")]
+
+
+def _refusal(options: list[str]) -> str:
+    """Return why Slurm would refuse a job with these options; "" if it would not, or was not asked."""
+    if not options or shutil.which("sbatch") is None:
+        return ""
+    command = ["sbatch", "--test-only", *options, "--wrap=true"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return " ".join(said.stderr.split())[-500:] if said.returncode else ""
 
 
 def _gpus(fields: str) -> list[list[str]]:
