@@ -123,7 +123,7 @@ async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
     from ml_intern.configs.paths import data_home
     from ml_intern.execution.call import ToolError
     from ml_intern.runs.ray.cluster import RayCluster
-    from ml_intern.runs.remote.connection import FarSide, sockets_folder
+    from ml_intern.runs.remote.connection import FarSide
     from ml_intern.runs.remote.measured import measured_of, save_measured
     from ml_intern.runs.remote.order import torch_query, trial_options
 
@@ -136,7 +136,7 @@ async def _probed(name: str, target: "ComputeTarget") -> dict[str, Any]:
         "reach": [hub.hostname, hub.port or HTTPS_PORT],
     }
     is_ray = target.kind == "ray"
-    far_side = RayCluster(name, target) if is_ray else FarSide(name, target, sockets_folder(data_home()))
+    far_side = RayCluster(name, target) if is_ray else FarSide(name, target, None)  # a login of its own
     try:
         found = await far_side.call("probe", order)
     except ToolError as error:
@@ -170,6 +170,8 @@ def _problems(found: dict[str, Any], target: "ComputeTarget") -> list[str]:
     problems = []
     if target.kind == "slurm" and not found["sbatch"]:
         problems.append("sbatch was not found: Slurm's commands must be on the PATH of a login without terminal")
+    if found["python3"]:
+        problems.append(f"python3 does not start after its setup, modules and container: {found['python3']}")
     if found["refusal"]:
         problems.append(f"Slurm refuses a job with the options of these settings: {found['refusal']}")
     if target.wheels and found["wheels"] is None:

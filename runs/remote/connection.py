@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.configs.paths import private_folder
 from ml_intern.configs.settings import ComputeTarget
 from ml_intern.execution.call import ToolError
-from ml_intern.runs.remote.far_side.serve import MARK, PROBLEMS
+from ml_intern.runs.remote.far_side.serve import MARK, PROBLEMS, UNUSABLE
 from ml_intern.runs.remote.far_side_file import far_side_file, loader
 from ml_intern.safety.secrets.known import without_secrets
 from ml_intern.text.visible import visible
@@ -29,6 +30,8 @@ MAX_SOCKET_FOLDER = 46
 """Length of a folder for the sockets of ssh, in bytes: with their names, 58 more, a path may have at most 104."""
 CONNECTION_FAILED = 255
 NOT_FOUND = 127
+_OS_ERROR = re.compile(r"\w+: \[Errno (\d+)\]")
+"""The last line of a program that could not use its folder."""
 _REMEDIES = {
     "REMOTE HOST IDENTIFICATION HAS CHANGED": (
         "its host key has changed",
@@ -41,9 +44,9 @@ _REMEDIES = {
 
 
 class FarSide:
-    """Performs operations on one target. `sockets` is a folder for ssh's sockets."""
+    """Performs operations on one target. `sockets` is a folder for ssh's sockets; with None, each operation logs in."""
 
-    def __init__(self, name: str, target: ComputeTarget, sockets: Path) -> None:
+    def __init__(self, name: str, target: ComputeTarget, sockets: Path | None) -> None:
         self.name, self.target = name, target
         self._sockets = sockets
         self._sessions = asyncio.Semaphore(MAX_SESSIONS)
@@ -129,19 +132,24 @@ class FarSide:
 
     def _ssh(self) -> list[str]:
         """Return ssh with its options, without a host."""
-        _own_folder(self._sockets)
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "15",
             "ServerAliveInterval": "15",
             "ServerAliveCountMax": "3",
-            "ControlMaster": "auto",
-            "ControlPersist": "600",
-            "ControlPath": f"{self._sockets}/%C",
+            "ControlMaster": "no",
+            "ControlPath": "none",
         }
+        if self._sockets is not None:
+            _own_folder(self._sockets)
+            options |= {"ControlMaster": "auto", "ControlPersist": "600", "ControlPath": f"{self._sockets}/%C"}
         words = ["ssh", "-T", *(f"-o{name}={value}" for name, value in options.items())]
-        words += ["-F", str(Path(self.target.ssh_config).expanduser())] if self.target.ssh_config else []
-        return [*words, *(["-p", str(self.target.port)] if self.target.port else [])]
+        return [*words, *self._login()[:-1]]
+
+    def _login(self) -> list[str]:
+        """Return the words after `ssh` with which the user logs in."""
+        words = ["-F", str(Path(self.target.ssh_config).expanduser())] if self.target.ssh_config else []
+        return [*words, *(["-p", str(self.target.port)] if self.target.port else []), self.target.host]
 
     def _failure(self, code: int, said: str) -> Exception:
         """Explain an operation without an answer."""
@@ -151,12 +159,14 @@ class FarSide:
                 (known for sign, known in _REMEDIES.items() if sign in said),
                 (last or "the connection was lost", f"check it with `ml-intern compute test {self.name}`"),
             )
+            remedy = remedy.replace("ssh HOST", shlex.join(["ssh", *self._login()]))
             return TemporaryError(f"{self.name} cannot be reached: {problem}", remedy.replace("HOST", self.target.host))
         if code == NOT_FOUND:
             return ToolError(f"{self.name} has no python3; install Python 3.8 or later there")
-        for number, problem in PROBLEMS.items():
-            if f"OSError: [Errno {number}]" in last or f"PermissionError: [Errno {number}]" in last:
-                return ToolError(f"{self.name}: {problem.format(self.target.workdir, os.strerror(number))}")
+        if found := _OS_ERROR.match(last):
+            number = int(found[1])
+            problem = PROBLEMS.get(number, UNUSABLE).format(self.target.workdir, os.strerror(number))
+            return ToolError(f"{self.name}: {problem}")
         return ToolError(f"{self.name} failed: {last or f'exit code {code}'}")
 
 

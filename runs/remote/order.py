@@ -101,7 +101,7 @@ def _prepared(argv: list[str], target: ComputeTarget, root: str = ".") -> list[s
 
 def _job_options(plan: RunPlan, target: ComputeTarget) -> list[str]:
     minutes = math.ceil(plan.limit_s / 60) + GRACE_MINUTES
-    return _sbatch(minutes, plan.nodes, plan.gpus or target.gpus, target)  # the plan of a pool names no GPUs
+    return _sbatch(minutes, plan.nodes, plan.gpus or target.gpus, target)  # a pool's plan is without GPUs
 
 
 def trial_options(target: ComputeTarget) -> list[str]:

@@ -1,10 +1,14 @@
 """`ml-intern compute`: machines in the user's settings, a login to one, and a run that the model starts there."""
 
+import asyncio
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ml_intern.configs.settings import ComputeTarget
+from ml_intern.runs.remote.connection import FarSide, sockets_folder
 from tests.commands.conftest import Done, call
 from tests.runs.remote.conftest import connections, sshd
 from tests.runs.remote.sshd import Sshd
@@ -123,3 +127,34 @@ def test_an_unattended_run_uses_no_machine_that_the_user_did_not_name(
     run("-m", script(*steps), "train it")
     assert run("jobs", "list", "--json").json == []
     assert not (box / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda _: {"workdir": "/proc/x"}, "/proc/x cannot be used (No such file or directory)"),
+        (lambda _: {"workdir": "/etc/passwd"}, "/etc/passwd cannot be used (Not a directory)"),
+        (lambda _: {"setup": "echo no module >&2; exit 3"}, "after its setup, modules and container: no module"),
+    ],
+)
+def test_a_folder_or_a_setup_that_cannot_work_is_named(
+    run: Run, box: Path, change: Callable[[Path], dict[str, str]], problem: str
+) -> None:
+    shown = run("compute", "list", "--json").json[0]
+    values = {name: shown[name] for name in ("ssh_config", "workdir")} | change(box)
+    pairs = (word for name, value in values.items() for word in ("--set", f"{name}={value}"))
+    assert run("compute", "add", "box", "--host", "box", *pairs).code == 0
+    tested = run("compute", "test", "box")
+    assert (tested.code, problem in tested.out + tested.err) == (1, True), tested.out + tested.err
+
+
+def test_a_test_logs_in_though_another_connection_is_open(run: Run, box: Path, sshd: Sshd, tmp_path: Path) -> None:
+    target = ComputeTarget.model_validate({"kind": "ssh", "host": "box", "ssh_config": str(sshd.config)})
+    asyncio.run(FarSide("box", target, sockets_folder(tmp_path / "home")).call("usage", {}))
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    config = tmp_path / "config"
+    config.write_text(sshd.config.read_text().replace(str(sshd.folder / "user_key"), str(tmp_path / "other")))
+    run("compute", "add", "box", "--host", "box", "--set", f"ssh_config={config}", "--set", f"workdir={box}")
+    refused = run("compute", "test", "box")
+    assert refused.code == 75
+    assert f"it refused the login (check the user and key with `ssh -F {config} box true`)" in refused.err

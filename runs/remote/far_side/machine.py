@@ -32,7 +32,7 @@ def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Return what the machine has: Python, uv, wheels, Slurm, cores, disk, GPUs, CUDA, torch, internet, its clock."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path("~/.local/bin").expanduser())])
-    torch = _output(*order["torch"])
+    torch, problem = _tried(*order["torch"])
     return {
         "host": os.uname().nodename,
         "system": f"{os.uname().sysname} {os.uname().machine}",
@@ -43,6 +43,7 @@ def probe(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         "free": shutil.disk_usage(root).free,
         "gpus": _gpus("name,memory.total,compute_cap") or [[*one, ""] for one in _gpus("name,memory.total")],
         "driver_cuda": (re.findall(r"CUDA Version: *([0-9.]+)", _output("nvidia-smi") or "") or [""])[0],
+        "python3": problem,
         "torch": None if torch is None else torch.partition(" ")[0],
         "torch_cuda": (torch or "").strip().partition(" ")[2],
         "wheels": _wheels(order.get("wheels", "")),
@@ -93,8 +94,15 @@ def _gpus(fields: str) -> list[list[str]]:
 
 def _output(*command: str) -> str | None:
     """Return the output of a command, None if it failed."""
+    return _tried(*command)[0]
+
+
+def _tried(*command: str) -> tuple[str | None, str]:
+    """Return the output of a command, or None and why it failed."""
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return said.stdout if said.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    if said.returncode == 0:
+        return said.stdout, ""
+    return None, " ".join(said.stderr.strip().splitlines()[-1:])[:300] or f"exit code {said.returncode}"

@@ -34,6 +34,8 @@ PROBLEMS = {
     errno.EDQUOT: FULL,
     errno.EROFS: UNUSABLE,
     errno.EACCES: UNUSABLE,
+    errno.ENOTDIR: UNUSABLE,
+    errno.EEXIST: UNUSABLE,
 }
 
 OPERATIONS: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {

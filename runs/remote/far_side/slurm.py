@@ -25,7 +25,10 @@ ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 
 def _slurm(*command: str) -> str:
     """Return the output of a command of Slurm. Raises OSError with its message."""
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except FileNotFoundError:
+        raise OSError(f"{command[0]} is not on the PATH of a login without terminal") from None
     if said.returncode:
         problem = " ".join(said.stderr.split())[-500:] or f"{command[0]} failed"
         raise OSError(problem + (HOURS if POLICY in problem else ""))
