@@ -1,10 +1,11 @@
-"""Two servers, four workers and twelve threads on one database, while workers are killed and stopped.
+"""Two servers, four workers and twelve threads of three users on one database, while workers are killed and stopped.
 
     python -m bench.soak_team [--minutes 30] [--folder .cache/soak_team] [--out bench/soak_team.json]
 
-A worker and all its processes are killed every KILL_SECONDS, and stopped for STOPPED_SECONDS every STOP_SECONDS. Each
-thread gets messages from a scripted user, through one of the servers; each message lets the model run a command that
-appends a line to a file. Nothing may be lost, doubled or out of order.
+A worker that runs threads and all its processes are killed every KILL_SECONDS, and stopped for STOPPED_SECONDS every
+STOP_SECONDS. Each thread gets messages from its user, through one of the servers; each message lets the model run a
+command that appends a line to a file. Nothing may be lost, doubled or out of order, and no user may see anything of
+another one.
 
 It is played in rounds of ROUND_MINUTES. Each is one line of rounds.jsonl in the folder; the next run counts on from
 there.
@@ -15,15 +16,11 @@ import asyncio
 import json
 import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,189 +28,51 @@ import httpx
 import psycopg
 import yaml
 
-from ml_intern.configs.errors import MLInternError
-from ml_intern.configs.paths import DATABASE_VARIABLE
+from bench.soak_team_processes import ROOT, SERVERS, Played, SoakServers, SoakUser, SoakWorkers
+from ml_intern.configs.paths import DATABASE_VARIABLE, workspaces_home
+from ml_intern.session.opening.store import open_store
 from ml_intern.session.team.following import TeamThreads, open_team_threads
-from ml_intern.store.postgres.locks import TABLES, lock_key
 from tests.fakes.postgres import running_server
 
-SERVERS, WORKERS, THREADS, MESSAGES = 2, 4, 12, 400
-ROUND_MINUTES, REST_SECONDS = 10.0, 120.0
-TOKEN = "soak"
+USERS, THREADS, MESSAGES = ("ada", "grace", "emmy"), 12, 400
+ROUND_MINUTES, REST_SECONDS, LOOK_SECONDS = 10.0, 120.0, 1.0
+KILL_SECONDS, STOP_SECONDS = 60.0, 300.0
 SECONDS = ("begun_after_s", "killed_s", "stopped_s")
-HOLDERS = (
-    "SELECT (lock.classid::bigint << 32) | lock.objid::bigint, activity.application_name FROM pg_locks AS lock "
-    "JOIN pg_stat_activity AS activity USING (pid) WHERE lock.locktype = 'advisory' AND lock.granted"
-)
-KILL_SECONDS, STOP_SECONDS, STOPPED_SECONDS = 60.0, 300.0, 20.0
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass
-class Played:
-    """One thread: its folder, and the numbers of the messages that were posted."""
-
-    id: str
-    folder: Path
-    posted: list[int] = field(default_factory=list[int])
-    seconds: list[float] = field(default_factory=list[float])
-    """From the post of a message until its turn began."""
-    cut_off: tuple[str, float] | None = None
-    """What happened to the worker of the thread, and when, until another one has opened the thread."""
-    gaps: dict[str, list[float]] = field(default_factory=lambda: {"killed": [], "stopped": []})
-    """The seconds until another worker had the thread."""
-
-
-class SoakWorkers:
-    """Worker processes in sessions of their own."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log.open("ab")
-        self._processes = [self._start() for _ in range(WORKERS)]
-        self.kills = self.stops = 0
-
-    def kill(self, threads: "list[Played]") -> None:
-        """Kill a worker with all its processes, and start another one."""
-        number = random.randrange(WORKERS)
-        cut_off(threads, self._processes[number], "killed")
-        self._end(self._processes[number])
-        self._processes[number] = self._start()
-        self.kills += 1
-
-    async def stop(self, threads: "list[Played]") -> None:
-        """Stop a worker with all its processes for a while."""
-        process = random.choice(self._processes)
-        cut_off(threads, process, "stopped")
-        pids = [process.pid, *descendants(process.pid)]
-        self.stops += 1
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(STOPPED_SECONDS)
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-    def end(self) -> None:
-        """Kill all of them."""
-        for process in self._processes:
-            self._end(process)
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "ml_intern", "worker"]
-        return subprocess.Popen(command, cwd=ROOT, stderr=self._log, start_new_session=True)
-
-    def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        for pid in [process.pid, *descendants(process.pid)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, directly or not."""
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        started = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it has ended
-        return []
-    return [one for child in started for one in (child, *descendants(child))]
-
-
-def cut_off(threads: list[Played], worker: "subprocess.Popen[bytes]", how: str) -> None:
-    """Note in the threads of a worker what happens to it now."""
-    pids = {worker.pid, *descendants(worker.pid)}
-    with psycopg.connect(os.environ[DATABASE_VARIABLE]) as connection:
-        holders: dict[int, str] = dict(connection.execute(HOLDERS).fetchall())
-    for thread in threads:
-        name = holders.get(lock_key(thread.id, TABLES), "")
-        if name.startswith("ml-intern ") and int(name.split()[1]) in pids:
-            thread.cut_off = how, time.monotonic()
-
-
-class SoakServers:
-    """Servers with the HTTP API, through which messages are posted."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log.open("ab")
-        self._ports = [free_port() for _ in range(SERVERS)]
-        self._processes = [self._start(port) for port in self._ports]
-        self.slow: list[str] = []
-        """What the database showed when a server had not answered for a minute."""
-        headers = {"authorization": f"Bearer {TOKEN}"}
-        self._clients = [
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False)
-            for port in self._ports
-        ]
-
-    async def ready(self) -> None:
-        """Wait until all of them answer."""
-        for client in self._clients:
-            while True:
-                with suppress(httpx.TransportError):
-                    (await client.get("/api/threads")).raise_for_status()
-                    break
-                await asyncio.sleep(0.2)
-
-    async def post(self, server: int, thread_id: str, body: dict[str, Any]) -> None:
-        """Post an operation once. Raises MLInternError if the server refuses it."""
-        request = {"id": body["id"], "do": body}
-        while True:
-            try:
-                answer = await self._clients[server % SERVERS].post(
-                    f"/api/threads/{thread_id}/operations", json=request
-                )
-            except (httpx.RemoteProtocolError, httpx.ReadError):  # it closed a connection that was idle
-                continue
-            except httpx.ReadTimeout:
-                self.slow.append(f"{body['id']}: {seen_in_database(thread_id)}")
-                continue
-            if answer.is_error:
-                raise MLInternError(answer.text)
-            return
-
-    async def end(self) -> None:
-        """End all of them."""
-        for client in self._clients:
-            await client.aclose()
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.wait()
-
-    def _start(self, port: int) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "ml_intern", "serve", "--port", str(port)]
-        environment = {**os.environ, "ML_INTERN_SERVER_TOKEN": TOKEN}
-        return subprocess.Popen(command, cwd=ROOT, stderr=self._log, stdout=self._log, env=environment)
-
-
-def seen_in_database(thread_id: str) -> str:
-    """The last operations of a thread, and what the connections wait for."""
-    operations = "SELECT id, state FROM ml_intern.operations WHERE thread_id = %s ORDER BY position DESC LIMIT 2"
-    activity = (
-        "SELECT pid, application_name, state, wait_event_type, wait_event, left(query, 60), now() - state_change, "
-        "pg_blocking_pids(pid) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()"
-    )
-    with psycopg.connect(os.environ[DATABASE_VARIABLE]) as connection:
-        return str([*connection.execute(operations, (thread_id,)), *connection.execute(activity)])
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with closing(socket.socket()) as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+FAULTS = ("lost", "doubled", "out_of_order", "seen_by_the_wrong_user")
+SETTINGS = {
+    "mcpServers": {"hf-mcp-server": {"enabled": False}},
+    "team": {"posts_per_minute": 100_000, "models": ["scripted:/*"]},
+}
 
 
 def script_of(folder: Path, messages: int) -> str:
     """A model that appends the number of each message to a file, and then says it."""
-    steps: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = [{"text": "said 0"}]
     for number in range(1, messages + 1):
-        call = {"name": "bash", "args": {"command": f"echo {number} >> {folder / 'lines'}"}}
+        call = {"name": "bash", "args": {"command": f"echo {number} >> lines"}}
         steps += [{"tool_calls": [call], "delay": 1.0}, {"text": f"said {number}", "delay": 0.5}]
     path = folder / "model.yaml"
     path.write_text(yaml.safe_dump(steps, sort_keys=False))
     return f"scripted:{path}"
+
+
+async def added_users() -> list[SoakUser]:
+    """Add the users, and return them with their tokens."""
+    async with open_store() as store:
+        return [SoakUser(name, await store.users.add_token(await store.users.add(name))) for name in USERS]
+
+
+async def created(servers: SoakServers, user: SoakUser, number: int, folder: Path) -> Played:
+    """Let a user start a thread with a model of its own, whose mode is auto."""
+    folder.mkdir()
+    body = {"folder": "", "text": "0", "model": script_of(folder, MESSAGES)}
+    reply = (await servers.send(number, user, "POST", "/api/threads", body)).raise_for_status()
+    id = str(reply.json()["id"])
+    user.threads.append(id)
+    thread = Played(id, user, workspaces_home() / id)
+    (thread.folder / "lines").touch()
+    await servers.post(number, thread, "mode", {"type": "set_mode", "mode": "auto"})
+    return thread
 
 
 async def play(threads: TeamThreads, servers: SoakServers, number: int, thread: Played, until: float) -> None:
@@ -236,52 +95,106 @@ async def play(threads: TeamThreads, servers: SoakServers, number: int, thread: 
     async with threads.follow(thread.id, take) as follower:
         await follower.start()
         while time.monotonic() < until:
-            message = len(thread.posted) + 1
-            body, at = {"type": "user_input", "text": str(message), "id": f"{thread.id}:{message}"}, time.monotonic()
-            await servers.post(number, thread.id, body)
+            message = len(thread.posted)
+            id, at = f"{thread.id}:{message}", time.monotonic()
+            await servers.post(number, thread, id, {"type": "user_input", "text": str(message), "id": id})
             thread.posted.append(message)
             await ended.wait()
             ended.clear()
-            thread.seconds.append(begun.get(body["id"], time.monotonic()) - at)
+            thread.seconds.append(begun.get(id, time.monotonic()) - at)
 
 
-def broken(thread: Played, said: list[str]) -> list[str]:
-    """What was lost or doubled in a thread. `said` are the user's messages in its conversation."""
-    lines = [int(line) for line in (thread.folder / "lines").read_text().split()]
-    found = [] if said == [str(number) for number in thread.posted] else [f"messages {said}"]
-    found += [f"{number} was run {lines.count(number)} times" for number in set(lines) if lines.count(number) > 1]
-    return found + ([] if lines == sorted(lines) else [f"out of order: {lines}"])
+async def spy(servers: SoakServers, users: list[SoakUser], seen: list[str]) -> int:
+    """Let each user ask both servers for the threads of the others again and again. Return the number of requests.
+
+    `seen` gets what was shown.
+    """
+    count = 0
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for user in users:
+                with suppress(httpx.TransportError):
+                    seen += await looked(servers, user, [one for one in users if one is not user])
+                    count += len(LOOKS) + 1
+    return count
+
+
+LOOKS = (
+    ("GET", "/t/{id}"), ("GET", "/api/threads/{id}/history"), ("GET", "/api/threads/{id}/events"),
+    ("GET", "/api/threads/{id}/export/html"), ("POST", "/api/threads/{id}/operations"),
+    ("POST", "/api/threads/{id}/access"), ("POST", "/t/{id}/do"),
+)  # fmt: skip
+
+
+async def looked(servers: SoakServers, user: SoakUser, others: list[SoakUser]) -> list[str]:
+    """Return what a user was shown of a thread of another user."""
+    server, found = random.randrange(SERVERS), []
+    listed = await servers.send(server, user, "GET", "/api/threads")
+    if listed.is_success:
+        found += [one["row"]["id"] for one in listed.json() if one["row"]["id"] not in user.threads]
+    id = random.choice(random.choice(others).threads)
+    do = {"id": f"spy {time.time()}", "do": {"type": "interrupt"}, "user": user.name, "can": "own"}
+    for method, path in LOOKS:
+        body = do if method == "POST" else None
+        reply = await servers.send(server, user, method, path.format(id=id), body)
+        found += [f"{path} {reply.status_code}"] if reply.status_code not in (404, 503) else []
+    return [f"{user.name}: {one}" for one in found]
+
+
+def faults(thread: Played, said: list[str]) -> dict[str, list[str]]:
+    """What was lost, doubled or out of order in a thread. `said` are the user's messages in its conversation.
+
+    A command that was cut off by a kill is not repeated, so its line may be missing.
+    """
+    lines, posted = (thread.folder / "lines").read_text().split(), [str(number) for number in thread.posted]
+    twice = [one for texts in (said, lines) for one in dict.fromkeys(texts) if texts.count(one) > 1]
+    ordered = [texts for texts in (said, lines) if texts != sorted(texts, key=int)]
+    return {
+        "lost": [one for one in posted if one not in said],
+        "doubled": twice,
+        "out_of_order": [" ".join(texts) for texts in ordered],
+    }
 
 
 async def play_round(folder: Path, minutes: float) -> dict[str, Any]:
     """Play a round, and return what was seen."""
+    users = await added_users()
     workers, servers = SoakWorkers(folder / "workers.log"), SoakServers(folder / "servers.log")
     await servers.ready()
+    seen = list[str]()
     async with open_team_threads() as threads:
-        played = [await created(threads, folder / f"t{number}") for number in range(THREADS)]
+        played = [
+            await created(servers, users[number % len(users)], number, folder / f"t{number}")
+            for number in range(THREADS)
+        ]
+        await rest()
         began = time.monotonic()
         until = began + 60 * minutes
         playing = [play(threads, servers, number, thread, until) for number, thread in enumerate(played)]
-        disturbing = asyncio.create_task(disturb(workers, played))
+        disturbing, spying = (asyncio.create_task(one) for one in (disturb(workers, played), spy(servers, users, seen)))
         try:
             await asyncio.gather(*playing)
             await rest()
         finally:
-            disturbing.cancel()
-            await asyncio.gather(disturbing, return_exceptions=True)
+            for task in (disturbing, spying):
+                task.cancel()
+            _, looks = await asyncio.gather(disturbing, spying, return_exceptions=True)
             workers.end()
             await servers.end()
-        problems = {thread.id: broken(thread, await said_in(thread.id)) for thread in played}
+        found = {thread.id: faults(thread, await said_in(thread.id)) for thread in played}
     return {
         "minutes": (time.monotonic() - began) / 60,
         "kills": workers.kills,
         "stops": workers.stops,
         "messages": sum(len(thread.posted) for thread in played),
         "commands": sum(len((thread.folder / "lines").read_text().split()) for thread in played),
+        "looks": looks,
         "begun_after_s": [wait for thread in played for wait in thread.seconds],
         "killed_s": [gap for thread in played for gap in thread.gaps["killed"]],
         "stopped_s": [gap for thread in played for gap in thread.gaps["stopped"]],
-        "broken": {id: found for id, found in problems.items() if found},
+        **{name: [f"{id}: {one}" for id, of in found.items() for one in of[name]] for name in FAULTS[:3]},
+        FAULTS[3]: seen,
         "slow": servers.slow,
         "load": os.getloadavg()[0],
     }
@@ -303,12 +216,16 @@ async def rest() -> None:
 
 def report_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of all rounds."""
-    sums = {name: round(sum(one[name] for one in rounds), 1) for name in ("minutes", "kills", "stops", "messages")}
+    sums = {
+        name: round(sum(one[name] for one in rounds), 1)
+        for name in ("minutes", "kills", "stops", "messages", "commands", "looks")
+    }
     spread = {name: spread_of([one for it in rounds for one in it[name]]) for name in SECONDS}
-    broken = {id: found for one in rounds for id, found in one["broken"].items()}
-    commands, load = sum(one["commands"] for one in rounds), [round(one["load"], 1) for one in rounds]
-    slow = [line for one in rounds for line in one["slow"]]
-    return {"rounds": len(rounds), **sums, "commands": commands, **spread, "broken": broken, "slow": slow, "load": load}
+    wrong = {name: [one for it in rounds for one in it[name]] for name in FAULTS}
+    counts = {name: len(found) for name, found in wrong.items()}
+    slow, load = [line for one in rounds for line in one["slow"]], [round(one["load"], 1) for one in rounds]
+    details = {name: found for name, found in wrong.items() if found}
+    return {"rounds": len(rounds), **sums, **spread, **counts, "details": details, "slow": slow, "load": load}
 
 
 def spread_of(seconds: list[float]) -> dict[str, float]:
@@ -321,14 +238,6 @@ def spread_of(seconds: list[float]) -> dict[str, float]:
         "p95": round(p95, 2),
         "max": round(found[-1], 2),
     }
-
-
-async def created(threads: TeamThreads, folder: Path) -> Played:
-    """Create a thread with a folder and a model of its own."""
-    folder.mkdir()
-    (folder / "lines").touch()
-    options = {"model": script_of(folder, MESSAGES), "approval_mode": "auto", "sandbox": False}
-    return Played(await threads.create(str(folder), options), folder)
 
 
 async def said_in(thread_id: str) -> list[str]:
@@ -355,7 +264,7 @@ def played_round(minutes: float) -> dict[str, Any]:
     with running_server() as server, tempfile.TemporaryDirectory(prefix="ml-intern-soak-") as name:
         os.environ |= {DATABASE_VARIABLE: server.new_database(), "ML_INTERN_HOME": f"{name}/home"}
         settings = Path(name) / "settings.json"
-        settings.write_text(json.dumps({"mcpServers": {"hf-mcp-server": {"enabled": False}}}))
+        settings.write_text(json.dumps(SETTINGS))
         os.environ["ML_INTERN_CLI_CONFIG"] = str(settings)
         return asyncio.run(play_round(Path(name), minutes))
 
@@ -381,13 +290,13 @@ def main() -> None:
         with file.open("a") as record:
             record.write(json.dumps(rounds[-1]) + "\n")
         print(json.dumps(report_of(rounds)), flush=True)
-        if rounds[-1]["broken"]:
+        if report_of(rounds)["details"]:
             break
     report = report_of(rounds)
     print(json.dumps(report, indent=2))
     if given.out:
         given.out.write_text(json.dumps(report, indent=2) + "\n")
-    sys.exit(bool(report["broken"]))
+    sys.exit(bool(report["details"]))
 
 
 if __name__ == "__main__":

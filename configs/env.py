@@ -27,9 +27,14 @@ _REFERENCE = re.compile(r"\$\{([^}:]+)(?::-([^}]*))?\}")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 
 
+def is_users_thread() -> bool:
+    """Return whether this process runs a thread of a user of a team's server, who sees nothing of other threads."""
+    return OWN_KEYS in os.environ
+
+
 def operators(values: Mapping[str, str]) -> Mapping[str, str]:
     """Return the operator's values that this process may have: for a user's thread, keys for models only."""
-    if OWN_KEYS not in os.environ:
+    if not is_users_thread():
         return values
     return {name: value for name, value in values.items() if name in MODEL_KEYS}
 

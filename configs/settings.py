@@ -215,6 +215,8 @@ class TeamSettings(BaseModel):
 
     posts_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many messages, answers and other changes a user may send within a minute."""
+    models: tuple[str, ...] = ("*",)
+    """The models that users may name, as patterns such as anthropic/*. `*` does not fit scripted: models."""
 
 
 class TelemetrySettings(BaseModel):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -87,10 +87,15 @@ class ToolCall:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def is_saved_output(path: Path, home: Path) -> bool:
-    """Return whether `path` is a thread's artifact or a run's log. Both paths are resolved."""
-    in_runs = path.is_relative_to(home / "runs") and path.name == "log.txt"
-    return in_runs or path.is_relative_to(home / "artifacts")
+def is_saved_output(path: Path, home: Path, threads: Collection[str] | None = None) -> bool:
+    """Return whether `path` is a thread's artifact or a run's log. Both paths are resolved.
+
+    With `threads`, only the artifacts of these threads count.
+    """
+    artifacts = home / "artifacts"
+    if not path.is_relative_to(artifacts):
+        return path.is_relative_to(home / "runs") and path.name == "log.txt"
+    return threads is None or any(path.is_relative_to(artifacts / id) for id in threads)
 
 
 def call_mark(key: CallKey) -> str:

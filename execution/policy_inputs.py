@@ -131,7 +131,8 @@ def _paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Seq
     """Return the resolved paths in the arguments, without saved output that is only read."""
     home = Path(os.path.realpath(context.services.store.home))
     found = [_resolved(args[name], context.workspace) for name in spec.path_args if isinstance(args.get(name), str)]
-    return [path for path in found if not (spec.only_reads(args) and is_saved_output(Path(path), home))]
+    readable = context.services.scopes.readable
+    return [path for path in found if not (spec.only_reads(args) and is_saved_output(Path(path), home, readable))]
 
 
 def _changed_paths(spec: ToolSpec, args: Mapping[str, Any], context: ToolContext) -> Iterator[str]:

@@ -165,10 +165,14 @@ class ThreadScopes:
 
     def __init__(self) -> None:
         self._open: dict[str, ThreadScope] = {}
+        self.readable: set[str] | None = None
+        """The threads whose artifacts can be read; None: all, because they are of one user."""
 
     def open(self, thread_id: str, scope: ThreadScope) -> ThreadScope:
         """Register the scope of a thread, replacing an earlier one."""
         self._open[thread_id] = scope
+        if self.readable is not None:
+            self.readable.add(thread_id)
         return scope
 
     def close(self, thread_id: str) -> None:
@@ -299,7 +303,7 @@ class ToolContext:
                 folders.
         """
         path, home = real_path(path_text, self.workspace), self.services.store.home.resolve()
-        if reading and is_saved_output(path, home):
+        if reading and is_saved_output(path, home, self.services.scopes.readable):
             return path
         within = [root for root in self.roots() if path.is_relative_to(root)]
         if not within:

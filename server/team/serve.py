@@ -3,12 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
 from ml_intern.configs.errors import ConfigurationError
+from ml_intern.configs.layers import load
 from ml_intern.configs.paths import DATABASE_VARIABLE, database_url
 from ml_intern.configs.settings import TeamSettings
 from ml_intern.server.team.health import Health, metrics_route, metrics_socket, serve_health
@@ -42,16 +44,20 @@ def use_database(url: str) -> None:
         )
 
 
-def team_app(policy: Policy, threads: TeamThreads, settings: TeamSettings) -> "Starlette":
+def team_app(
+    policy: Policy, threads: TeamThreads, settings: TeamSettings, private_hosts: Sequence[str] = ()
+) -> "Starlette":
     """Return the application of a server: the pages, the API, its people, its health and its figures.
+
+    Repositories are cloned from public hosts and from `private_hosts`.
 
     Raises ConfigurationError if a login is configured and cannot be offered.
     """
     login = Login(settings.login, policy, threads.people).routes() if settings.login.issuer else []
-    accounts = TeamAccounts(policy, threads.people, [route.path for route in login])
+    accounts = TeamAccounts(policy, threads.people, [route.path for route in login], settings.models)
     gate = Middleware(RightsGate, policy=policy, accounts=accounts, limits=PostLimits(settings.posts_per_minute))
-    app = create_app(policy, TeamSessions(threads), accounts, [gate])
-    app.router.routes += [metrics_route(threads.metrics), *people_routes(threads.people), *login]
+    app = create_app(policy, TeamSessions(threads, private_hosts), accounts, [gate])
+    app.router.routes += [metrics_route(threads.metrics), *people_routes(threads.people, policy), *login]
     app.add_middleware(Health, metrics=threads.metrics)
     return app
 
@@ -64,7 +70,8 @@ async def serve_team(
     policy = Policy(os.environ.get("ML_INTERN_SERVER_TOKEN") or new_token(), port, origin)
     async with open_team_threads() as threads:
         await check_sandbox(threads.people.users)
-        server = WebServer(team_app(policy, threads, settings), lambda: ready(address(policy, port)))
+        hosts = load(Path.cwd()).settings.web.private_hosts
+        server = WebServer(team_app(policy, threads, settings, hosts), lambda: ready(address(policy, port)))
         await server.serve(sockets=[listening])
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.events import Event
-from ml_intern.server.web.watching.attachments import NAME, Received
+from ml_intern.server.web.watching.attachments import NAME, NewThread, Received
 from ml_intern.session.team.following import TeamThreads
+from ml_intern.session.team.repositories import REPOSITORY, checked_repository
 from ml_intern.session.wire import codec
 from ml_intern.session.wire.codec import encode_event
 from ml_intern.session.wire.link import Line
@@ -19,8 +21,9 @@ class TeamSessions:
 
     remembers = True
 
-    def __init__(self, threads: TeamThreads) -> None:
+    def __init__(self, threads: TeamThreads, private_hosts: Sequence[str] = ()) -> None:
         self._threads = threads
+        self._private_hosts = private_hosts
 
     def is_running(self, thread_id: str) -> bool:  # noqa: ARG002  the protocol's signature
         """Return True."""
@@ -38,10 +41,15 @@ class TeamSessions:
         """Follow a thread. Its folder is the one that it was created with."""
         return TeamLink(self._threads, thread_id)
 
-    async def create(self, folder: str, model: str, user: str) -> "TeamLink":
-        """Create a thread, which a worker runs when something is posted to it."""
-        options = {"model": model} if model else {}
-        return TeamLink(self._threads, await self._threads.create(folder, options, user))
+    async def create(self, wanted: NewThread) -> "TeamLink":
+        """Create a thread, which a worker runs when something is posted to it. Raises UsageError."""
+        if wanted.repository and not wanted.user:
+            raise UsageError("the threads of the operator work in folders", "clone the repository there")
+        if wanted.repository:
+            checked_repository(wanted.repository, self._private_hosts)
+        given = {"model": wanted.model, REPOSITORY: wanted.repository}
+        options = {name: one for name, one in given.items() if one}
+        return TeamLink(self._threads, await self._threads.create(wanted.folder, options, wanted.user))
 
 
 class TeamLink:

@@ -222,6 +222,11 @@ def set_cookie(response: Response, policy: Policy, cookie: str) -> None:
     response.set_cookie(policy.cookie_name, cookie, httponly=True, samesite="strict", secure=bool(policy.origin))
 
 
+def remove_cookie(response: Response, policy: Policy) -> None:
+    """Take the cookie from a browser."""
+    response.delete_cookie(policy.cookie_name, httponly=True, samesite="strict", secure=bool(policy.origin))
+
+
 def _is_own_page(headers: Headers, cookie: str) -> bool:
     """Return whether a change comes from a page of this server that was made for the browser with this cookie."""
     return b"origin" in headers and hmac.compare_digest(headers.get(CSRF_HEADER, b""), csrf_of(cookie).encode())

@@ -14,6 +14,7 @@ from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import turns_of
 from ml_intern.server.web.requests import Handler, answer_json, get, json_body, post, text_field
+from ml_intern.server.web.watching.attachments import NewThread
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import thread_events
 from ml_intern.session.wire import codec
@@ -65,10 +66,11 @@ class Api:
         return JSONResponse(await self._registry.statuses(seen_by(caller_of(request))))
 
     async def create(self, request: Request) -> Response:
-        """Start a thread: {"folder", "text", "model"}. Return its id."""
-        body = await json_body(request)
-        folder, text, model = (text_field(body, name) for name in ("folder", "text", "model"))
-        thread = await self._registry.create(folder, text, model, caller_of(request).user)
+        """Start a thread: {"folder", "text", "model", "repository"}. Return its id."""
+        body, caller = await json_body(request), caller_of(request)
+        folder, text, model, place = (text_field(body, name) for name in ("folder", "text", "model", "repository"))
+        caller.check_model(model)
+        thread = await self._registry.create(NewThread(folder, model, caller.user, place.strip()), text)
         return JSONResponse({"id": thread.thread_id}, 201)
 
     async def openapi(self, _: Request) -> Response:

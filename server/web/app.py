@@ -21,7 +21,7 @@ from ml_intern.server.web.pages.threads import thread_rows, threads_page
 from ml_intern.server.web.panel_handlers import Panels
 from ml_intern.server.web.requests import form_of, get, post
 from ml_intern.server.web.searches import Searches
-from ml_intern.server.web.watching.attachments import LocalSessions, Sessions
+from ml_intern.server.web.watching.attachments import LocalSessions, NewThread, Sessions
 from ml_intern.server.web.watching.live import partial
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import page_frames
@@ -60,7 +60,7 @@ class Pages:
         caller = caller_of(request)
         rows = thread_rows(await self._registry.rows(seen_by(caller)), {}, {})
         folders = [] if caller.user else await self._registry.folders()
-        return HTMLResponse(threads_page(self._frame, rows, folders, admin=caller.admin))
+        return HTMLResponse(threads_page(self._frame, rows, folders, admin=caller.admin, name=caller.signed_in_as))
 
     async def rows(self, request: Request) -> Response:
         """The list of threads with what they ask and measure."""
@@ -71,10 +71,12 @@ class Pages:
 
     async def new(self, request: Request) -> Response:
         """Start a thread."""
-        form, user = await form_of(request), caller_of(request).user
+        form, caller = await form_of(request), caller_of(request)
         if not form.get("text", "").strip():
             raise UsageError("the message is empty", "write what ml-intern should do")
-        thread = await self._registry.create(form.get("folder", ""), form["text"], form.get("model", "").strip(), user)
+        model, place = (form.get(name, "").strip() for name in ("model", "repository"))
+        caller.check_model(model)
+        thread = await self._registry.create(NewThread(form.get("folder", ""), model, caller.user, place), form["text"])
         return Response(status_code=204, headers={"HX-Redirect": f"/t/{thread.thread_id}"})
 
     async def thread(self, request: Request) -> Response:

@@ -31,8 +31,17 @@ class Caller(Protocol):
         """The id of the user, who owns the threads that are created; "" if they have no owner."""
         ...
 
+    @property
+    def signed_in_as(self) -> str:
+        """The name that pages show beside a button to sign out; "" if there is nothing to sign out of."""
+        ...
+
     async def check(self, thread_id: str, operations: Operations) -> None:
         """Check that the user may submit operations to a thread. Raises MLInternError."""
+        ...
+
+    def check_model(self, model: str) -> None:
+        """Check that the user may use a model. "" is the one in the settings. Raises MLInternError."""
         ...
 
 
@@ -43,9 +52,13 @@ class Operator:
     name: str = "operator"
     admin: bool = True
     user: str = ""
+    signed_in_as: str = ""
 
     async def check(self, thread_id: str, operations: Operations) -> None:
         """Allow everything."""
+
+    def check_model(self, model: str) -> None:
+        """Allow every model."""
 
 
 def caller_of(request: Request) -> Caller:

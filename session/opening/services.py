@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from ml_intern.configs.env import is_users_thread
 from ml_intern.execution.tool import Services
 from ml_intern.models.gateway import Models, ModelSettings
 from ml_intern.models.transports.base import Timeouts
@@ -37,7 +38,11 @@ async def open_services(
     try:
         async with open_servers(servers, store.home, builtin) as (opened, tools):
             try:
-                yield Services(models, tools, store, options, opened)
+                services = Services(models, tools, store, options, opened)
+                if is_users_thread():
+                    rows = await store.threads.list(options.workspace, children=True)
+                    services.scopes.readable = {row.id for row in rows}
+                yield services
             finally:
                 for line in await sandboxes_of(store).close():
                     if report is not None:

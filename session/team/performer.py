@@ -23,6 +23,8 @@ ONCE = (ops.Undo, ops.Redo, ops.Compact, ops.RunCommand)
 """Operations that must not be performed twice."""
 AT_ONCE = (ops.Unqueue, ops.EditQueued, ops.Steer, ops.SetMode)
 """Operations that are complete when the session has taken them."""
+CHOICES = (ops.SetMode, ops.SetModel, ops.SetEffort)
+"""Operations that choose an option of the thread, which its next process uses, too."""
 TAKEN = ("processing", "queue", "error", "approval_required", "turn_complete")
 """Events after which a message is part of the thread or of its queue."""
 REFUSED = (ops.New, ops.Resume, ops.Fork, ops.Shutdown, ops.OfferTools, ops.ToolReply)
@@ -120,9 +122,18 @@ class OperationPerformer:
             if isinstance(operation, ONCE):
                 await self._store.operations.begin(posted.id)
             await self._submit(operation)
+            if isinstance(operation, CHOICES):
+                await self._save_choices()
         except MLInternError as error:
             return encode_error(error)
         return None
+
+    async def _save_choices(self) -> None:
+        """Save the options that can be chosen in a session for the next process of the thread."""
+        chosen, operations = self._session.options, self._store.operations
+        given = await operations.options(self._session.thread_id)
+        own = {"approval_mode": chosen.approval_mode, "model": chosen.model, "effort": chosen.effort}
+        await operations.serve(self._session.thread_id, {**given, **own})
 
     async def _submit(self, operation: ops.Operation) -> None:
         """Submit an operation and wait until its effect is on disk."""

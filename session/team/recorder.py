@@ -2,16 +2,17 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml_intern.configs.errors import MLInternError
+from ml_intern.graph.events import Event
 from ml_intern.session.wire.codec import encode_event
 from ml_intern.session.wire.tail import TRANSIENT
 
 if TYPE_CHECKING:
-    from ml_intern.graph.events import Event
     from ml_intern.store.store import Store
 
 SAVE_SECONDS = 0.05
@@ -36,7 +37,7 @@ class EventRecorder:
         self._saving: asyncio.Task[None] | None = None
         self._has_progress = False
 
-    def take(self, event: "Event") -> None:
+    def take(self, event: Event) -> None:
         """Record an event, soon."""
         if event.type in TRANSIENT:
             self._take_live(event)
@@ -57,7 +58,7 @@ class EventRecorder:
         self._announce_live()
         await self._saved()
 
-    def _take_live(self, event: "Event") -> None:
+    def _take_live(self, event: Event) -> None:
         """Join a chunk with those before it that belong to the same text."""
         last = self._live[-1] if self._live else None
         if last is not None and _text_of(last) == _text_of(event) and len(last.data["text"]) < MAX_LIVE:
@@ -74,12 +75,12 @@ class EventRecorder:
                 self._store.events.announce(_line(part))
         self._live.clear()
 
-    def _note_turn(self, event: "Event") -> None:
+    def _note_turn(self, event: Event) -> None:
         if event.type in BEGINNINGS or event.type in ENDS or event.type == "resumed":
             in_turn = event.type in BEGINNINGS or bool(event.type == "resumed" and event.data["pending"])
             self._store.operations.note_turn(event.thread_id, in_turn=in_turn)
 
-    def _note_progress(self, event: "Event") -> None:
+    def _note_progress(self, event: Event) -> None:
         if event.type in PROGRESS and not self._has_progress:
             self._has_progress = True
             self._store.operations.note_progress(event.thread_id)
@@ -96,10 +97,21 @@ class EventRecorder:
             self._lost(error)
 
 
-def _text_of(event: "Event") -> tuple[object, ...]:
+async def say(store: "Store", thread_id: str, message: str, remedy: str) -> None:
+    """Record an error in a thread that this process has locked and that no session has opened."""
+    numbers = store.event_numbers
+    seq = await numbers.last(thread_id) + 1
+    numbers.reserve(thread_id, seq)
+    data = {"message": message, "remedy": remedy, "exit_code": None, "retry_in_s": None}
+    recorder = EventRecorder(store, lambda _: None)
+    recorder.take(Event("error", thread_id, seq, time.time(), data))
+    await recorder.close()
+
+
+def _text_of(event: Event) -> tuple[object, ...]:
     data = event.data
     return event.type, event.thread_id, data.get("message_id"), data.get("kind"), data.get("id")
 
 
-def _line(event: "Event") -> str:
+def _line(event: Event) -> str:
     return json.dumps(encode_event(event), allow_nan=False, default=str)

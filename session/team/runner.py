@@ -8,19 +8,26 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ml_intern.configs.errors import MLInternError, TemporaryError, UsageError
+from ml_intern.configs.layers import load
 from ml_intern.configs.paths import data_home
 from ml_intern.safety.error_log import log_error
 from ml_intern.session.opening.request import SessionRequest
 from ml_intern.session.opening.session import Interface, Opened, open_session
 from ml_intern.session.opening.store import open_store
 from ml_intern.session.team.environment import adopt_owners_keys
+from ml_intern.session.team.recorder import say
+from ml_intern.session.team.repositories import REPOSITORY, clone_repository
 from ml_intern.session.team.shared import SharedThread
 from ml_intern.session.team.workspaces import needs_sandbox
 from ml_intern.session.wire.codec import encode_error
 from ml_intern.session.wire.stdio import StandardStreams
+
+if TYPE_CHECKING:
+    from ml_intern.store.store import Store
 
 REST_SECONDS = 60.0
 """The time without anything to do after which the process ends."""
@@ -51,8 +58,18 @@ async def _request(thread_id: str) -> SessionRequest:
     async with open_store() as store:
         options = dict(await store.operations.options(thread_id))
         await adopt_owners_keys(store, thread_id)
+        if repository := options.pop(REPOSITORY, ""):
+            await _clone(store, thread_id, repository)
         contained = {"sandbox": True} if await needs_sandbox(store, thread_id) else {}
     return SessionRequest(**{"thread": thread_id, "approval_mode": "ask", **options, **contained})
+
+
+async def _clone(store: "Store", thread_id: str, repository: str) -> None:
+    """Clone the repository of a thread into its folder, under its lock. Raises the errors of `clone_repository`."""
+    row = await store.threads.find(thread_id)
+    hosts = load(Path(row.folder)).settings.web.private_hosts
+    async with store.hold(thread_id):
+        await clone_repository(Path(row.folder), repository, hosts)
 
 
 async def _refuse(thread_id: str, error: MLInternError) -> None:
@@ -62,6 +79,7 @@ async def _refuse(thread_id: str, error: MLInternError) -> None:
         for posted in await store.operations.open_of(thread_id):
             await store.operations.finish(posted.id, encode_error(error))
         await store.operations.give_up(thread_id)
+        await say(store, thread_id, error.message, error.remedy)
 
 
 async def _serve(opened: Opened, reader: asyncio.StreamReader, ending: asyncio.Event) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml_intern.configs.errors import MLInternError, ThreadLocked
 from ml_intern.configs.paths import database_url
-from ml_intern.graph.events import Event
 from ml_intern.session.schedules.clock import ScheduleClock
-from ml_intern.session.team.recorder import EventRecorder
+from ml_intern.session.team.recorder import say
 from ml_intern.session.wire.children import ChildProcess, ChildProcesses
 from ml_intern.store.postgres.listening import OPERATIONS, announcements
 from ml_intern.store.team.measures import Measure, prometheus_text, team_measures
@@ -206,16 +205,7 @@ class Worker:
             async with self._store.hold(thread_id):
                 message = f"the process of this thread ended {MAX_STARTS} times before it got anywhere"
                 self._report(f"thread {thread_id}: {message}")
-                await self._say(thread_id, message, "send a message or continue to try again")
-
-    async def _say(self, thread_id: str, message: str, remedy: str) -> None:
-        numbers = self._store.event_numbers
-        seq = await numbers.last(thread_id) + 1
-        numbers.reserve(thread_id, seq)
-        data = {"message": message, "remedy": remedy, "exit_code": None, "retry_in_s": None}
-        recorder = EventRecorder(self._store, lambda _: None)
-        recorder.take(Event("error", thread_id, seq, time.time(), data))
-        await recorder.close()
+                await say(self._store, thread_id, message, "send a message or continue to try again")
 
     async def _end_all(self) -> None:
         for process in self._running.values():

@@ -19,6 +19,8 @@ MAX_LINE = 16 * 1024 * 1024
 INTERNAL = (ops.Settle, ops.Wake, ops.Disconnected, ops.Deliver)
 """Operations that only the session submits."""
 MAX_PROBLEMS = 3
+IMAGE_TYPES = "image/png, image/jpeg, image/gif or image/webp"
+IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z")
 
 
 def tag(name: str) -> str:
@@ -88,7 +90,11 @@ def decode_operation(value: Any) -> ops.Operation:
     given = {key: one for key, one in value.items() if key != "type"}
     if unknown := set(given) - {field.name for field in fields(found)}:
         raise UsageError(f"{name} has no field {sorted(unknown)[0][:100]!r}", "see docs/wire.md")
-    return cast(ops.Operation, checked(found, given, str(name)))
+    operation = cast(ops.Operation, checked(found, given, str(name)))
+    for image in getattr(operation, "images", ()):
+        if not IMAGE.match(image):  # a provider's library would fetch an address, from this machine
+            raise UsageError(f"{name}: an image is not a data URL of {IMAGE_TYPES}", "see docs/wire.md")
+    return operation
 
 
 def decode_event(value: Any) -> Event:

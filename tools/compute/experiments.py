@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ml_intern.configs.env import is_users_thread
 from ml_intern.configs.errors import UsageError
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.provenance import source_note
@@ -94,7 +95,7 @@ async def experiments(args: ExperimentsArgs, context: ToolContext) -> ToolResult
     - compare: two or more side by side: metrics, price and differing settings.
     - best: all experiments with the metric, the best first.
     """
-    notes = await refresh(context.services.store)
+    notes = await refresh(context.services.store, context.thread_id if is_users_thread() else None)
     try:
         lines, rows = await (_record if args.operation == "record" else _read)(args, context)
     except UsageError as error:
@@ -112,7 +113,7 @@ async def _read(args: ExperimentsArgs, context: ToolContext) -> Found:
     """Return the lines of list, best and compare. Raises UsageError."""
     store = context.services.store.experiments
     if args.operation == "compare":
-        every = await store.list()
+        every = await _known(context)
         choices = [choose(text, every, "experiment") for text in args.ids]
         chosen = [choice.row for choice in choices]
         notes = dict.fromkeys(f"note: {choice.note}" for choice in choices if choice.note)
@@ -158,7 +159,7 @@ async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
     """Return the experiment to extend: the run's, or a new one whose id stays the same when the call is repeated."""
     store = context.services.store.experiments
     if args.run:
-        found = [row for row in await store.find(args.run) if row.run_id]
+        found = [row for row in await store.find(args.run) if row.run_id and _is_visible(row.folder, context)]
         if len(found) != 1:
             raise ToolError(f"there is no experiment for the run {args.run!r}; list the runs with jobs, operation list")
         return found[0]
@@ -168,8 +169,18 @@ async def _before(args: ExperimentsArgs, context: ToolContext) -> ExperimentRow:
     return ExperimentRow(id, context.thread_id, context.root_id, folder, git_commit=commit, cost_usd=0.0)
 
 
+async def _known(context: ToolContext) -> Sequence[ExperimentRow]:
+    """Return the experiments of all folders, or of this one where the others may be of other users."""
+    store = context.services.store.experiments
+    return await (store.list(folder=str(context.workspace)) if is_users_thread() else store.list())
+
+
+def _is_visible(folder: str, context: ToolContext) -> bool:
+    return not is_users_thread() or folder == str(context.workspace)
+
+
 async def _parent(text: str, context: ToolContext) -> str:
-    every = await context.services.store.experiments.list()
+    every = await _known(context)
     return choose(text, every, "experiment", latest=False).row.id
 
 
@@ -178,7 +189,7 @@ async def _read_metric(one: RecordedMetric, context: ToolContext) -> dict[str, A
     where = one.where or one.name
     if one.run:
         run = await context.services.store.runs.get(one.run)
-        if run is None:
+        if run is None or not _is_visible(run.folder, context):
             raise ToolError(f"there is no run {one.run!r}; list the runs with jobs, operation list")
         actual, source = read_run_metric(run.metrics, where, one.run), f"{where} in the log of run {one.run}"
     else:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from ml_intern.configs.env import is_users_thread
 from ml_intern.execution.call import ToolError, ToolResult
 from ml_intern.execution.tool import ExternalEffects, ToolArgs, ToolContext, tool
 from ml_intern.runs.backends.base import RunPlan
@@ -46,6 +47,8 @@ class ImproveArgs(ToolArgs):
 
 
 def _check(args: ImproveArgs, _context: ToolContext) -> None:
+    if is_users_thread():
+        raise ToolError("searches belong to the operator of this server; try the ideas one by one")
     limit_seconds(args.timeout)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_intern.execution.call import ToolError, ToolResult
+from ml_intern.execution.call import ToolError, ToolResult, is_saved_output
 from ml_intern.execution.tool import ToolContext, ToolSpec
 from ml_intern.runs.backends.hub_sandbox import WORKSPACE, Sandboxes
 from ml_intern.runs.backends.sandbox_records import SandboxRecord
@@ -57,8 +57,9 @@ def _as_result(result: ToolResult | str) -> ToolResult:
 
 def _is_artifact(path: str, context: ToolContext) -> bool:
     """Return whether the path is a local artifact file with the full text of a long result."""
-    artifacts = context.services.store.home.resolve() / "artifacts"
-    return Path(path).is_absolute() and Path(resolve(path)).is_relative_to(artifacts)
+    home, found = context.services.store.home.resolve(), Path(resolve(path))
+    is_ours = is_saved_output(found, home, context.services.scopes.readable)
+    return Path(path).is_absolute() and found.is_relative_to(home / "artifacts") and is_ours
 
 
 def _fetch(sandbox: "Sandbox", path: str, copy: Path) -> str:

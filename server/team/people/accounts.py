@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ml_intern.server.team.people.rights import check_operations
+from ml_intern.server.team.people.rights import check_model, check_operations
 from ml_intern.server.token import tokens_in
 from ml_intern.server.web.access import Headers, Policy, SingleUser
 from ml_intern.server.web.callers import Operations, Operator
@@ -21,6 +21,8 @@ class TeamCaller:
 
     account: User
     people: People
+    models: tuple[str, ...] = ()
+    """Patterns of the models that users may name, see `check_model` in rights.py."""
 
     @property
     def name(self) -> str:
@@ -37,6 +39,11 @@ class TeamCaller:
         """Return the id of the user; "" for the operator."""
         return self.account.id
 
+    @property
+    def signed_in_as(self) -> str:
+        """Return the name of the user."""
+        return self.account.name
+
     async def level(self, thread_id: str) -> Level:
         """Return what the user may do with a thread. Raises NotVisible if nothing, or if there is no such thread."""
         level = await self.people.level(thread_id, self.account)
@@ -50,17 +57,28 @@ class TeamCaller:
         types = ", ".join(str(one.get("type")) for one in operations)
         try:
             check_operations(level, operations)
+            for one in operations:
+                if one.get("type") == "set_model":
+                    self.check_model(str(one.get("model", "")))
         except Forbidden:
             await self.people.audit.add(self.name, "refused", thread_id, types)
             raise
         await self.people.audit.add(self.name, "submit", thread_id, types)
 
+    def check_model(self, model: str) -> None:
+        """Check that the user may name a model. Admins may name all. Raises Forbidden."""
+        if not self.admin:
+            check_model(model, self.models)
+
 
 class TeamAccounts:
     """The users of the database, and the operator."""
 
-    def __init__(self, policy: Policy, people: People, login: Sequence[str] = ()) -> None:
+    def __init__(
+        self, policy: Policy, people: People, login: Sequence[str] = (), models: tuple[str, ...] = ("*",)
+    ) -> None:
         self.login = login
+        self._models = models
         self._operator = SingleUser(policy)
         self.people = people
 
@@ -70,7 +88,7 @@ class TeamAccounts:
             return TeamCaller(OPERATOR, self.people)
         for given in filter(None, tokens_in(headers)):
             if user := await self.people.users.by_token(given, "token"):
-                return TeamCaller(user, self.people)
+                return TeamCaller(user, self.people, self._models)
         return None
 
     async def by_cookie(self, cookie: str) -> TeamCaller | None:
@@ -78,7 +96,7 @@ class TeamAccounts:
         if await self._operator.by_cookie(cookie):
             return TeamCaller(OPERATOR, self.people)
         user = await self.people.users.by_token(cookie, "session")
-        return TeamCaller(user, self.people) if user else None
+        return TeamCaller(user, self.people, self._models) if user else None
 
     async def cookie_for(self, token: str) -> str:
         """Return the cookie of a new session of the user with this token. Raises the store's errors."""

@@ -1,6 +1,7 @@
 """RIGHTS: what a request to each route needs, in one table. A route that is not in it is always refused."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from ml_intern.server.web.api import READS
@@ -17,6 +18,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("POST", "/new"): "user",
     ("GET", "/static/{name}"): "user",
     ("GET", "/manifest.webmanifest"): "user",
+    ("POST", "/logout"): "user",
     ("GET", "/settings"): "admin",
     ("GET", "/metrics"): "admin",
     ("GET", "/t/{id}"): "read",
@@ -49,6 +51,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("POST", f"{_THREAD}/access"): "own",
 }
 """Rights by method and path of the route. Searches belong to folders, not to users: admins only."""
+SCRIPTED: Final = "scripted:"
 ENDLESS: Final = frozenset({"/t/{id}/stream", f"{_THREAD}/events"})
 """Routes whose answers have no end of their own."""
 
@@ -92,3 +95,15 @@ def check_operations(level: Level, operations: Operations) -> None:
             raise Forbidden(
                 f"this thread is shared with you to {level}; this needs {needed}", "ask its owner for more access"
             )
+
+
+def check_model(model: str, patterns: tuple[str, ...]) -> None:
+    """Check that a user may name a model: one of the patterns fits. Raises Forbidden.
+
+    A scripted model is a file on the worker, so only a pattern that begins with `scripted:` fits one. "" is the model
+    in the settings.
+    """
+    name = model.strip()
+    own = [one for one in patterns if one.startswith(SCRIPTED) or not name.startswith(SCRIPTED)]
+    if name and not any(fnmatchcase(name, one) for one in own):
+        raise Forbidden(f"users of this server may not use the model {name[:100]!r}", "ask its operator: team.models")

@@ -1,22 +1,36 @@
-"""The routes of a team's server for its people: who has access to a thread, and a user's own keys."""
+"""The routes of a team's server for its people: who has access to a thread, a user's own keys, and the sign-out."""
 
 import asyncio
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ml_intern.server.web.access import Policy, cookie_of, remove_cookie
 from ml_intern.server.web.callers import caller_of
 from ml_intern.server.web.requests import NotVisible, answer_json, get, json_body, post, text_field
+from ml_intern.server.web.watching.live import partial
 from ml_intern.session.team.people import People
 from ml_intern.session.team.sealing import seal
 
 ACCESS = "/api/threads/{id}/access"
 KEYS = "/api/keys"
+LOGOUT = "/logout"
+SIGNED_OUT = (
+    '<main id="main"><h1>Signed out</h1><p class="plain">Open the server with your token to sign in again.</p></main>'
+)
 
 
-def people_routes(people: People) -> list[Route]:
+def people_routes(people: People, policy: Policy) -> list[Route]:
     """Return the routes."""
+
+    async def sign_out(request: Request) -> Response:
+        """End the session of the browser that sent this. Tokens stay: `ml-intern server tokens remove` ends them."""
+        await people.users.end_session(cookie_of(policy, dict(request.scope["headers"])))
+        await people.audit.add(caller_of(request).name, "sign out")
+        response = HTMLResponse(partial("body", SIGNED_OUT))
+        remove_cookie(response, policy)
+        return response
 
     async def show(request: Request) -> Response:
         """Return who has access to a thread: {name: level}."""
@@ -48,6 +62,7 @@ def people_routes(people: People) -> list[Route]:
         post(KEYS, set_key, answer_json),
         get(ACCESS, show, answer_json),
         post(ACCESS, share, answer_json),
+        post(LOGOUT, sign_out),
     ]
 
 

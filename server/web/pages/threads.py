@@ -14,16 +14,18 @@ GROUPS = (("waiting", "Needs your answer"), ("running", "Working"), ("", "All ot
 Listed = Mapping[str, Any]
 
 
-def threads_page(frame: PageFrame, rows: str, folders: Sequence[str], *, admin: bool) -> str:
+def threads_page(frame: PageFrame, rows: str, folders: Sequence[str], *, admin: bool, name: str = "") -> str:
     """Return the page. `rows` is the list as HTML, `folders` are offered for a new thread.
 
-    Without folders, a new thread gets one of its own. Only admins use searches and settings.
+    Without folders, a new thread gets one of its own. Only admins use searches and settings. `name` is the user who can
+    sign out, if any.
     """
     pages = '<a href="/searches">Searches</a><a href="/settings">Settings</a>' if admin else ""
+    leave = post("/logout", button(f"Sign out {name}", "quiet"), "Sign out") if name else ""
     body = (
         '<header class="bar"><h1>ml-intern</h1><nav class="menu" aria-label="Pages">'
         f"{pages}"
-        '<button type="button" id="notify" class="quiet" hidden>Notify me</button></nav></header>'
+        f'<button type="button" id="notify" class="quiet" hidden>Notify me</button>{leave}</nav></header>'
         f'<main id="main">{_new_thread(folders)}'
         f'<div id="rows" hx-get="/rows" hx-trigger="load, every 3s" hx-swap="innerMorph">{rows}</div></main>'
     )
@@ -81,10 +83,15 @@ def _new_thread(folders: Sequence[str]) -> str:
         f'<input id="folder" name="folder" list="folders" value="{first}" required spellcheck="false">'
         f'<datalist id="folders">{options}</datalist>'
     )
+    clone = (
+        '<label for="repository">Repository to clone</label>'
+        '<input id="repository" name="repository" type="url" placeholder="https://github.com/OWNER/NAME" '
+        'spellcheck="false">'
+    )
     fields = (
         '<label for="text">What should ml-intern do?</label>'
         '<textarea id="text" name="text" rows="2" required data-grow></textarea>'
-        f"<details><summary>{f'In {first}' if first else 'Model'}</summary>{place if first else ''}"
+        f"<details><summary>{f'In {first}' if first else 'Repository and model'}</summary>{place if first else clone}"
         '<label for="model">Model</label>'
         '<input id="model" name="model" placeholder="as in the settings" spellcheck="false">'
         "</details>"

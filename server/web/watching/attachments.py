@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -66,6 +67,17 @@ class ThreadLink(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class NewThread:
+    """A thread that is to be created: in a folder, or for a user, whose threads have folders of their own."""
+
+    folder: str = ""
+    model: str = ""
+    user: str = ""
+    repository: str = ""
+    """The address of a repository that is cloned into the folder of a user's thread."""
+
+
 class Sessions(Protocol):
     """Where the sessions of threads run."""
 
@@ -90,8 +102,8 @@ class Sessions(Protocol):
         """Start a session that continues a thread. Raises MLInternError."""
         ...
 
-    async def create(self, folder: str, model: str, user: str) -> ThreadLink:
-        """Start a session with a new thread of a user, or in a folder. Raises MLInternError."""
+    async def create(self, wanted: NewThread) -> ThreadLink:
+        """Start a session with a new thread. Raises MLInternError."""
         ...
 
 
@@ -116,9 +128,12 @@ class LocalSessions:
         """Start a process that continues the thread. Raises MLInternError."""
         return await SessionLink.start(resume_options(thread_id, folder))
 
-    async def create(self, folder: str, model: str, user: str) -> ThreadLink:  # noqa: ARG002  there is one user
+    async def create(self, wanted: NewThread) -> ThreadLink:
         """Start a process with a new thread. Raises MLInternError."""
-        return await SessionLink.start(["-C", folder, "--approval-mode", "ask", *(["-m", model] if model else [])])
+        if wanted.repository:
+            raise UsageError("threads of this server work in folders of its machine", "clone the repository there")
+        model = ["-m", wanted.model] if wanted.model else []
+        return await SessionLink.start(["-C", wanted.folder, "--approval-mode", "ask", *model])
 
 
 class SessionLink:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
-from ml_intern.server.web.watching.attachments import Sessions, ThreadLink
+from ml_intern.server.web.watching.attachments import NewThread, Sessions, ThreadLink
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.watched import Render, WatchedThread
@@ -115,11 +115,12 @@ class Registry:
         thread.show(row)
         return thread, False
 
-    async def create(self, folder: str, text: str, model: str = "", user: str = "") -> WatchedThread:
-        """Start a new thread with a first message. It belongs to a user, or is in a folder. Raises MLInternError."""
-        if not user and not (Path(folder).is_absolute() and Path(folder).is_dir()):
+    async def create(self, wanted: NewThread, text: str) -> WatchedThread:
+        """Start a new thread with a first message. Raises MLInternError."""
+        folder = wanted.folder
+        if not wanted.user and not (Path(folder).is_absolute() and Path(folder).is_dir()):
             raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
-        link = await self._sessions.create(folder, model, user)
+        link = await self._sessions.create(wanted)
         thread = await self._open(link.thread_id, link)
         await thread.submit({"type": "user_input", "text": text})
         return thread

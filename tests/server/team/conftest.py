@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from starlette.applications import Starlette
 
 from ml_intern.configs.settings import TeamSettings
 from ml_intern.server.team.serve import team_app
@@ -24,6 +25,8 @@ from ml_intern.session.team.following import open_team_threads
 from tests.fakes.postgres import PostgresServer
 from tests.server.web.conftest import SECONDS, TOKEN, Web
 
+MODELS = ("*", "scripted:/*.yaml")
+"""The models that users may name."""
 POSTS = 150
 """Changes that a user may send within a minute."""
 
@@ -34,6 +37,7 @@ class TeamServer(Web):
     def __init__(self, root: Path, policy: Policy, database: str) -> None:
         super().__init__(root, policy)
         self.database = database
+        self.app: Starlette | None = None
         self.workers: list[subprocess.Popen[str]] = []
 
     def start_worker(self) -> "subprocess.Popen[str]":
@@ -117,15 +121,16 @@ def team(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> 
         listening = bound_socket("127.0.0.1", 0, "")
         policy = Policy(TOKEN, int(listening.getsockname()[1]))
         servers: list[WebServer] = []
+        started = TeamServer(root, policy, database)
 
         async def serve() -> None:
             async with open_team_threads() as threads:
-                servers.append(WebServer(team_app(policy, threads, TeamSettings(posts_per_minute=POSTS))))
+                started.app = team_app(policy, threads, TeamSettings(posts_per_minute=POSTS, models=MODELS))
+                servers.append(WebServer(started.app))
                 await servers[0].serve(sockets=[listening])
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
-        started = TeamServer(root, policy, database)
         try:
             yield started
         finally:

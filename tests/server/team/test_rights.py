@@ -7,15 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from ml_intern.sandbox.basic.available import available_sandbox
-from ml_intern.server.team.health import METRICS
 from ml_intern.server.team.people.rights import ENDLESS, RIGHTS, covers
-from ml_intern.server.team.people.routes import ACCESS, KEYS
+from ml_intern.server.team.people.routes import ACCESS, KEYS, LOGOUT
 from ml_intern.store.team.people.sharing import LEVELS, Level
 from tests.server.team.conftest import TeamServer
 from tests.server.team.people import Crowd, Person
-from tests.server.web.test_access import routes
 
 PROBLEM = available_sandbox().problem
 pytestmark = pytest.mark.skipif(PROBLEM is not None, reason=f"several users need a sandbox: {PROBLEM}")
@@ -56,6 +55,7 @@ class Shared:
             "/api/threads/{id}/fork": {"json": {"turn": None}},
             ACCESS: {"json": {"user": "stranger", "can": "own"}},
             KEYS: {"json": {"name": "X", "value": "x"}},
+            LOGOUT: {},
             "/new": {"data": {"text": ""}},
             "/api/threads": {"json": {"text": 1}},
         }
@@ -81,19 +81,23 @@ def shared(team: TeamServer) -> Iterator[Shared]:
         team.end_workers()
 
 
-def walked() -> list[tuple[str, str]]:
-    of_team = (("GET", METRICS), *((method, path) for path in (ACCESS, KEYS) for method in ("GET", "POST")))
-    return [(method, path) for method, path in (*routes(named=True), *of_team) if method != "HEAD"]
+def walked(shared: Shared) -> list[tuple[str, str]]:
+    """Every method and path of the application itself, with braces around the names of its parts."""
+    assert shared.team.app is not None
+    found = [route for route in shared.team.app.routes if isinstance(route, Route)]
+    assert len(found) == len(shared.team.app.routes)  # no other kind of route, which nobody would walk
+    paths = [(method, route.path) for route in found for method in sorted(route.methods or ())]
+    return [(method, path) for method, path in paths if method != "HEAD"]
 
 
-def test_every_route_has_a_right() -> None:
-    assert set(walked()) == set(RIGHTS)
+def test_every_route_has_a_right(shared: Shared) -> None:
+    assert set(walked(shared)) == set(RIGHTS)
 
 
 def test_each_route_answers_those_who_have_the_right(shared: Shared) -> None:
     expected, found = dict[tuple[str, str, str], int](), dict[tuple[str, str, str], int]()
     for person, level in shared.people():
-        for method, path in walked():
+        for method, path in walked(shared):
             right, key = RIGHTS[method, path], (person.user.name, method, path)
             if method == "POST" and right != "user" and level in ("write", "own"):
                 continue  # it would change something, and is tried below
@@ -113,7 +117,7 @@ def test_each_route_answers_those_who_have_the_right(shared: Shared) -> None:
 
 
 def test_what_is_forbidden_answers_like_what_does_not_exist(shared: Shared) -> None:
-    for method, path in walked():
+    for method, path in walked(shared):
         if "{id}" in path:
             replies = [shared.send(shared.stranger.client, method, path, id) for id in (shared.thread, "0" * 36)]
             texts = [reply.text.replace(shared.thread, "0" * 36) for reply in replies if path not in ENDLESS]
@@ -128,7 +132,9 @@ def test_nobody_gets_in_without_a_token_that_holds(shared: Shared) -> None:
     shared.crowd.remove(removed)
     guesses = ("", "mli_", shared.owner.user.id, "x", f"{shared.owner.token}x", shared.owner.token[:-1])
     clients = [revoked.client, removed.client, *map(shared.crowd.client, guesses)]
-    done = {(n, path): shared.send(one, method, path) for n, one in enumerate(clients) for method, path in walked()}
+    done = {
+        (n, path): shared.send(one, method, path) for n, one in enumerate(clients) for method, path in walked(shared)
+    }
     assert {key: reply.status_code for key, reply in done.items() if reply.status_code != 401} == {}
 
 
@@ -162,6 +168,46 @@ def test_a_browser_signs_in_and_is_signed_out_with_its_token(shared: Shared) -> 
             assert browser.post("/new", data=form, headers=wrong).status_code == 403
         shared.crowd.revoke(person)
         assert browser.get("/api/me").status_code == 401
+
+
+def test_a_browser_signs_out_and_the_others_of_the_user_stay(shared: Shared) -> None:
+    person, url = shared.crowd.add("leaver"), shared.team.url
+    with httpx.Client(base_url=url, trust_env=False) as browser, httpx.Client(base_url=url, trust_env=False) as other:
+        for one in (browser, other):
+            assert one.get(f"/?token={person.token}").status_code == 303
+        page, session = browser.get("/").text, dict(browser.cookies)
+        assert "Sign out leaver" in page
+        csrf = re.search(r'"x-csrf": "(\w+)"', page)
+        assert csrf
+        assert browser.post(LOGOUT, headers={"Origin": url}).status_code == 403
+        reply = browser.post(LOGOUT, headers={"Origin": url, "x-csrf": csrf[1]})
+        assert (reply.status_code, "Signed out" in reply.text, dict(browser.cookies)) == (200, True, {})
+        assert httpx.get(f"{url}/api/me", cookies=session, trust_env=False).status_code == 401
+        assert other.get("/api/me").json()["name"] == "leaver"
+    assert person.client.get("/api/me").status_code == 200
+
+
+def test_a_user_names_only_models_that_the_operator_allows(shared: Shared) -> None:
+    """A script is a file on the worker, so the answer would say whether it is there."""
+    do, operate = f"/t/{shared.thread}/do", f"/api/threads/{shared.thread}/operations"
+    for model in ("scripted:/etc/hostname", " scripted:/etc/passwd", "scripted:relative.yaml"):
+        operation = {"id": model, "do": {"type": "set_model", "model": model}}
+        for person in (shared.owner, shared.sharers["write"]):
+            replies = (
+                person.client.post("/new", data={"text": "x", "model": model}),
+                person.client.post("/api/threads", json={"text": "x", "model": model}),
+                person.client.post(do, data={"do": "model", "text": model}),
+                person.client.post(operate, json=operation),
+            )
+            assert [reply.status_code for reply in replies] == [403] * 4, model
+            assert all("may not use the model" in reply.text for reply in replies)
+
+
+def test_an_image_is_content_and_not_an_address(shared: Shared) -> None:
+    for url in ("http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "data:text/html;base64,AAAA"):
+        body = {"id": url, "do": {"type": "user_input", "text": "look", "images": [url]}}
+        reply = shared.owner.client.post(f"/api/threads/{shared.thread}/operations", json=body)
+        assert (reply.status_code, "not a data URL" in reply.text) == (400, True), url
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ OFFERS = st.builds(
         st.builds(ops.OfferedTool, st.text(), st.text(), st.dictionaries(st.text(), JSON), timeout_s=st.just(9.0))
     ),
 )
+IMAGES = st.lists(st.sampled_from(("data:image/png;base64,iVBORw0=", "data:image/webp;base64,AA+/")), max_size=2).map(
+    tuple
+)
+MESSAGES = {one: st.builds(one, images=IMAGES) for one in (ops.UserInput, ops.EditQueued)}
 APPROVALS = st.builds(ops.ExecApproval, st.dictionaries(st.text(), DECISIONS), by=st.text())
 
 
@@ -54,7 +58,7 @@ def test_every_operation_of_users_is_there_and_none_of_the_sessions_own() -> Non
 @pytest.mark.parametrize("type", codec.OPERATIONS.values())
 @given(data=st.data())
 def test_an_operation_comes_back_as_it_was(type: Any, data: st.DataObject) -> None:
-    made = {ops.ExecApproval: APPROVALS, ops.OfferTools: OFFERS}
+    made: dict[Any, st.SearchStrategy[Any]] = {ops.ExecApproval: APPROVALS, ops.OfferTools: OFFERS, **MESSAGES}
     operation: ops.Operation = data.draw(made[type] if type in made else st.from_type(type))
     try:
         text = codec.line(codec.encode_operation(operation))
