@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.graph.events import Event
-from ml_intern.server.web.watching.attachments import NAME, NewThread, Received
+from ml_intern.server.web.watching.attachments import NAME, Received, ThreadRequest
 from ml_intern.session.team.following import TeamThreads
 from ml_intern.session.team.repositories import REPOSITORY, checked_repository
 from ml_intern.session.wire import codec
@@ -41,7 +41,7 @@ class TeamSessions:
         """Follow a thread. Its folder is the one that it was created with."""
         return TeamLink(self._threads, thread_id)
 
-    async def create(self, wanted: NewThread) -> "TeamLink":
+    async def create(self, wanted: ThreadRequest) -> "TeamLink":
         """Create a thread, which a worker runs when something is posted to it. Raises UsageError."""
         if wanted.repository and not wanted.user:
             raise UsageError("the threads of the operator work in folders", "clone the repository there")

@@ -14,7 +14,7 @@ from ml_intern.server.web.devices import with_device
 from ml_intern.server.web.numbers import whole_number
 from ml_intern.server.web.operations import turns_of
 from ml_intern.server.web.requests import Handler, answer_json, get, json_body, post, text_field
-from ml_intern.server.web.watching.attachments import NewThread
+from ml_intern.server.web.watching.attachments import ThreadRequest
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import thread_events
 from ml_intern.session.wire import codec
@@ -70,7 +70,7 @@ class Api:
         body, caller = await json_body(request), caller_of(request)
         folder, text, model, place = (text_field(body, name) for name in ("folder", "text", "model", "repository"))
         caller.check_model(model)
-        thread = await self._registry.create(NewThread(folder, model, caller.user, place.strip()), text)
+        thread = await self._registry.create(ThreadRequest(folder, model, caller.user, place.strip()), text)
         return JSONResponse({"id": thread.thread_id}, 201)
 
     async def openapi(self, _: Request) -> Response:

@@ -21,7 +21,7 @@ from ml_intern.server.web.pages.threads import thread_rows, threads_page
 from ml_intern.server.web.panel_handlers import Panels
 from ml_intern.server.web.requests import form_of, get, post
 from ml_intern.server.web.searches import Searches
-from ml_intern.server.web.watching.attachments import LocalSessions, NewThread, Sessions
+from ml_intern.server.web.watching.attachments import LocalSessions, Sessions, ThreadRequest
 from ml_intern.server.web.watching.live import partial
 from ml_intern.server.web.watching.registry import Registry
 from ml_intern.server.web.watching.stream import page_frames
@@ -76,7 +76,9 @@ class Pages:
             raise UsageError("the message is empty", "write what ml-intern should do")
         model, place = (form.get(name, "").strip() for name in ("model", "repository"))
         caller.check_model(model)
-        thread = await self._registry.create(NewThread(form.get("folder", ""), model, caller.user, place), form["text"])
+        thread = await self._registry.create(
+            ThreadRequest(form.get("folder", ""), model, caller.user, place), form["text"]
+        )
         return Response(status_code=204, headers={"HX-Redirect": f"/t/{thread.thread_id}"})
 
     async def thread(self, request: Request) -> Response:

@@ -68,7 +68,7 @@ class ThreadLink(Protocol):
 
 
 @dataclass(frozen=True)
-class NewThread:
+class ThreadRequest:
     """A thread that is to be created: in a folder, or for a user, whose threads have folders of their own."""
 
     folder: str = ""
@@ -102,7 +102,7 @@ class Sessions(Protocol):
         """Start a session that continues a thread. Raises MLInternError."""
         ...
 
-    async def create(self, wanted: NewThread) -> ThreadLink:
+    async def create(self, wanted: ThreadRequest) -> ThreadLink:
         """Start a session with a new thread. Raises MLInternError."""
         ...
 
@@ -128,7 +128,7 @@ class LocalSessions:
         """Start a process that continues the thread. Raises MLInternError."""
         return await SessionLink.start(resume_options(thread_id, folder))
 
-    async def create(self, wanted: NewThread) -> ThreadLink:
+    async def create(self, wanted: ThreadRequest) -> ThreadLink:
         """Start a process with a new thread. Raises MLInternError."""
         if wanted.repository:
             raise UsageError("threads of this server work in folders of its machine", "clone the repository there")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_intern.configs.errors import UsageError
 from ml_intern.outbound.exporting.formats import FORMATS
-from ml_intern.server.web.watching.attachments import NewThread, Sessions, ThreadLink
+from ml_intern.server.web.watching.attachments import Sessions, ThreadLink, ThreadRequest
 from ml_intern.server.web.watching.processes import PROCESSES
 from ml_intern.server.web.watching.reader import Reader
 from ml_intern.server.web.watching.watched import Render, WatchedThread
@@ -115,7 +115,7 @@ class Registry:
         thread.show(row)
         return thread, False
 
-    async def create(self, wanted: NewThread, text: str) -> WatchedThread:
+    async def create(self, wanted: ThreadRequest, text: str) -> WatchedThread:
         """Start a new thread with a first message. Raises MLInternError."""
         folder = wanted.folder
         if not wanted.user and not (Path(folder).is_absolute() and Path(folder).is_dir()):
