@@ -24,6 +24,7 @@ from ml_intern.evidence.checks.words import names_metric, word_claims
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.locks import changed_locks, changed_paths
 from ml_intern.evidence.numbers.amounts import amount_claims
+from ml_intern.evidence.numbers.evaluated_rows import evaluated_row_findings
 from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.evidence.verdict import AnswerVerdict, Claim
@@ -80,6 +81,10 @@ def _inputs(case: Case) -> Iterable[Finding]:
     return input_findings(case.answer, case.seen, case.used) if case.reports else ()
 
 
+def _rows(case: Case) -> Iterable[Finding]:
+    return evaluated_row_findings(case.answer, case.seen, case.used) if case.reports else ()
+
+
 def _watched(case: Case) -> Iterable[Finding]:
     _, watched = changed_locks(case.seen.locks, case.seen.workspace)
     return [Finding("watched file", line) for line in watched]
@@ -117,6 +122,7 @@ CHECKS: Final = (
     AnswerCheck("overridden checks", "quick", lambda case: overridden_findings(case.seen)),
     AnswerCheck("lineage", "quick", lambda case: lineage_findings(case.answer, case.seen, case.measuring)),
     AnswerCheck("code", "quick", lambda case: code_findings(case.answer, case.seen, case.used) if case.reports else ()),
+    AnswerCheck("rows", "quick", _rows),
     AnswerCheck("tries", "quick", lambda case: try_findings(case.answer, case.seen) if case.reports else ()),
     AnswerCheck("data", "standard", lambda case: data_findings(case.seen, case.used) if case.reports else ()),
     AnswerCheck("patched libraries", "quick", lambda case: patched_findings(case.seen, case.used)),

@@ -13,13 +13,16 @@ from ml_intern.safety.shell.paths import CommandContext
 from ml_intern.text.word_table import words
 
 _TEXT_TOOLS: Final = words(
-    "echo printf cat tee head tail grep egrep fgrep rg sort uniq cut tr sed awk wc ls cd pwd "
+    "echo printf cat tee head tail grep egrep fgrep rg sort uniq cut tr sed awk gawk mawk wc ls cd pwd "
     "cp mv rm mkdir rmdir touch ln chmod "
     "find stat file diff cmp test [ true false sleep seq export set unset read date column "
     "paste nl rev tac fold yes source . "
     "jq less more which type du df env for while if do done then else fi"
 )
 """Programs that pass text on or write what they are given. What they print is not a measurement."""
+_AWKS: Final = frozenset({"awk", "gawk", "mawk"})
+_ADDS_UP: Final = re.compile(r"\+\+|\+=")
+"""What an awk program contains that computes something of the lines that it reads."""
 _RUN_OTHERS: Final = words("find sed awk env for while if do then else fi time source . jq less more")
 _PLAIN: Final = re.compile(r"[\w./=:,@%+ |;&\n-]*\Z")
 _PARTS: Final = re.compile(r"[|;&\n]+")
@@ -33,7 +36,15 @@ def programs_of(command: str, folder: Path) -> tuple[Invocation, ...]:
     if _only_passes_text(command):
         return ()
     parsed = parse_command(command, CommandContext(str(folder), home=str(Path.home()), cwd=str(folder)))
-    return tuple(one for one in parsed.invocations if one.name and one.name not in _TEXT_TOOLS)
+    typed = "<<" in command or any(one.name in ("echo", "printf") for one in parsed.invocations)
+    return tuple(one for one in parsed.invocations if one.name and _computes(one, typed=typed))
+
+
+def _computes(one: Invocation, *, typed: bool) -> bool:
+    """Whether a program can measure something. An awk program does if it adds up what the command did not type."""
+    if one.name in _AWKS and not typed:
+        return any(_ADDS_UP.search(word) for word in one.arguments)
+    return one.name not in _TEXT_TOOLS
 
 
 def _only_passes_text(command: str) -> bool:

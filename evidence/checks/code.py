@@ -44,7 +44,7 @@ _AVERAGE: Final = (
     r"(macro|micro|weighted)[\s_-]*(?:averaged?[\s_-]*)?{metric}\b|"
     r"\b{metric}(?:[\s_-]*score)?[\s_-]*\(?(macro|micro|weighted)\b"
 )
-_PART_NAMED: Final = re.compile(
+PART_NAMED: Final = re.compile(
     r"(?i)confiden|coverage|subset|select|abst[ae]i?n|reject|filter|exclud|dropp|remain|\btop\b|@\d|\bof the rows"
 )
 _MEAN: Final = re.compile(r"(?i)\b(?:mean|averaged?|cross-?validated)\b")
@@ -61,8 +61,8 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
                 facts = facts_of(code, path, handled)
                 models |= set(facts.models)
                 yield from facts.findings
-                yield from () if _PART_NAMED.search(answer) else facts.selected
-                yield from () if _PART_NAMED.search(answer) else _on_first_rows(answer, facts, path, run)
+                yield from () if PART_NAMED.search(answer) else facts.selected
+                yield from () if PART_NAMED.search(answer) else _on_first_rows(answer, facts, path, run)
                 yield from facts.rescaled if _gives_error_in_unit(answer) else ()
                 yield from _not_analysed(facts, path)
     yield from _asked_models(answer, seen.user_text, models)

@@ -1,7 +1,8 @@
 """Reports of Python processes about themselves. A hint can contradict a claim, and never supports one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,17 @@ _ITERATIVE: Final = re.compile(r"(?P<name>\w*(?:Logistic|MLP|SGD|Lasso|ElasticNe
 _ITERATIONS: Final = re.compile(r"n_iter=(\d+) max_iter=(\d+)")
 _HANDLED: Final = re.compile(r"handled (\d+) (.+)\Z")
 _ROWS: Final = re.compile(r"(?:fit \w+|loader) rows=(\d+)")
+_METRIC: Final = re.compile(r"metric rows=(\d+) lines=([\d,]+) (.+)\Z")
 _STEPS: Final = re.compile(r"optimizer steps=(\d+)")
+
+
+@dataclass(frozen=True)
+class MetricReport:
+    """A metric that scikit-learn computed: its rows, and the lines of the program that called it, innermost first."""
+
+    rows: int
+    lines: tuple[int, ...]
+    path: str
 
 
 def stopped_early(run: Execution) -> str:
@@ -27,7 +38,7 @@ def stopped_early(run: Execution) -> str:
 
 
 def handled_lines(run: Execution, path: str) -> tuple[int, ...]:
-    """Return the lines of a script that ran after it had caught an exception. Known from Python 3.12 on."""
+    """Return the lines of a script that ran after it had caught an exception, as far as they were reported."""
     found = (_HANDLED.match(hint) for hint in run.hints)
     name = "<string>" if path == "-c" else str(Path(run.folder, path))
     return tuple(int(one[1]) for one in found if one and one[2] == name)
@@ -58,6 +69,13 @@ def fitted_rows(run: Execution) -> int:
     """Return the rows of the largest fit or loader that an execution reported; 0 if it reported none."""
     found = (_ROWS.match(hint) for hint in run.hints)
     return max((int(one[1]) for one in found if one), default=0)
+
+
+def metric_reports(run: Execution) -> Iterator[MetricReport]:
+    """Yield the metrics of scikit-learn that an execution reported."""
+    for hint in run.hints:
+        if found := _METRIC.match(hint):
+            yield MetricReport(int(found[1]), tuple(map(int, found[2].split(","))), found[3])
 
 
 def without_hints(run: Execution) -> str:

@@ -16,7 +16,7 @@ from ml_intern.evidence.numbers.stated import Stated, stated_in
 from ml_intern.evidence.observations import Execution, Observations
 from ml_intern.text.formatting import plural
 
-_LABELS: Final = re.compile(r"(?i)^(?:y|label|labels|target|class|outcome|is_\w+)$")
+LABELS: Final = re.compile(r"(?i)^(?:y|label|labels|target|class|outcome|is_\w+)$")
 _PROPORTIONS: Final = frozenset({"accuracy", "error"})
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_CLASSES: Final = 50
@@ -169,7 +169,7 @@ def _counted(path: str, _changed: int) -> "tuple[int, Counter[str]] | None":
         with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file, delimiter="\t" if path.endswith(".tsv") else ",")
             head = next(lines, [])
-            column = next((place for place, name in enumerate(head) if _LABELS.match(name.strip())), len(head) - 1)
+            column = next((place for place, name in enumerate(head) if LABELS.match(name.strip())), len(head) - 1)
             labels: Counter[str] = Counter()
             rows = 0
             for line in lines:

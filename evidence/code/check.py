@@ -87,6 +87,7 @@ def _followed(tree: ast.Module, path: str, handled: Collection[int] | None) -> C
     machine = ScriptInterpreter(recorder, _used_as_model(tree), _aliases(tree))
     machine.run(tree.body)
     machine.run_unused(tree)
+    recorder.drop_ranges()
     check_models(recorder)
     replaced = tuple(substitutions(tree))
     for one in replaced:

@@ -12,7 +12,7 @@ from ml_intern.evidence.code.names import check_format, check_label
 from ml_intern.evidence.code.passes import LoopPasses
 from ml_intern.evidence.code.recorder import Recorder
 from ml_intern.evidence.code.scoring import compare, is_spread, part_taken
-from ml_intern.evidence.code.selecting import column, mask, select
+from ml_intern.evidence.code.selecting import column, kept_by, mask, select
 from ml_intern.evidence.code.values import (
     NOTHING,
     UNSET,
@@ -237,7 +237,7 @@ class Expressions:
         if isinstance(owner.thing, Instance):
             return owner.thing.attributes.get(node.attr) or owner.thing.methods.get(node.attr, NOTHING)
         if owner.thing is not None and not owner.parts:
-            return importances(owner.model, node.attr) if owner.model and node.attr in tables.IMPORTANCES else NOTHING
+            return _of_model(owner.model, node.attr) if owner.model else NOTHING
         if node.attr in _FORGOTTEN:
             return NOTHING
         if owner.predicted and node.attr == "loss":
@@ -266,6 +266,7 @@ class Expressions:
             self.assign(one.target, iterable.element or (merge(iterable.items) if iterable.items else iterable.plain()))
         tests = merge(self.evaluate(test) for one in generators for test in one.ifs)
         made = _chosen(self.evaluate(element), tests.fits)
+        made = kept_by(made, tests, [test for one in generators for test in one.ifs], self.recorder)
         several = any(number != 1 for number in self.recorder.loops[-len(generators) :])
         targets = {name.id for one in generators for name in ast.walk(one.target) if isinstance(name, ast.Name)}
         copies = several and not _loop_rows(generators, self) and self.loop_passes.repeats(element, targets)
@@ -381,6 +382,15 @@ def _loop_rows(generators: list[ast.comprehension], machine: Expressions) -> boo
     rows = any(machine.evaluate(one.iter).is_data for one in generators)
     machine.frame = frame
     return rows
+
+
+def _of_model(model: Model, attribute: str) -> Value:
+    """Return what an attribute of a model says about its columns, or its members."""
+    if attribute in tables.IMPORTANCES:
+        return importances(model, attribute)
+    if attribute in ("estimators_", "estimators"):
+        return Value(element=Value(thing=Model(model.final, model.line, model.fits)))
+    return Value(thing=model) if attribute in ("best_estimator_", "estimator_") else NOTHING
 
 
 def _chosen(value: Value, fits: frozenset[Fit]) -> Value:

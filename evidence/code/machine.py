@@ -185,9 +185,11 @@ class ScriptInterpreter(Expressions):
             self.frame.names = _agreed(after, self.frame.names)
 
     def _choice(self, node: ast.If) -> None:
-        """Report `if score > best: best = score` in a loop when the score is one on test rows."""
+        """Report `if score > best: best = score` in a loop when the score is one on test rows, and models it keeps."""
         if not self.recorder.in_loop or not isinstance(node.test, ast.Compare | ast.BoolOp):
             return
+        if any(self.evaluate(one).model for one in _added(node.body)) and chosen_on_test(self.evaluate(node.test)):
+            report_choice(self.recorder, node.lineno)
         compares = [one for one in ast.walk(node.test) if isinstance(one, ast.Compare)]
         kept = {target.id for one in node.body for target in _targets(one) if isinstance(target, ast.Name)}
         for one in compares:
@@ -348,6 +350,14 @@ def _targets(node: ast.stmt) -> Iterator[ast.expr]:
             yield from target.elts if isinstance(target, ast.Tuple) else [target]
     elif isinstance(node, ast.AnnAssign):
         yield node.target
+
+
+def _added(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
+    """Yield what statements put into collections."""
+    for one in body:
+        call = one.value if isinstance(one, ast.Expr) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _MUTATORS:
+            yield from call.args[-1:]
 
 
 def _root(node: ast.expr) -> ast.expr:

@@ -71,6 +71,8 @@ class Recorder:
     splits: set[SplitFact] = field(default_factory=set[SplitFact])
     fitted_files: set[str] = field(default_factory=set[str])
     evaluated_files: set[str] = field(default_factory=set[str])
+    extremes: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    """The expressions whose maximum or minimum is a choice, with the lines of `max` and `min`."""
     features: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """The files whose columns a model is fitted on, with the selection of columns as the script writes it."""
 
@@ -79,6 +81,12 @@ class Recorder:
     ) -> None:
         """Add a finding, once for each rule and line."""
         self.findings.setdefault((rule, line), Finding(rule, message, self.path, line, level))
+
+    def drop_ranges(self) -> None:
+        """Remove the choices that are a range: the minimum of the same scores is computed too."""
+        for lines in self.extremes.values():
+            for line in lines.values() if len(lines) > 1 else ():
+                self.findings.pop(("chosen-on-test", line), None)
 
     @property
     def in_loop(self) -> bool:

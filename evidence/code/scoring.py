@@ -1,5 +1,6 @@
 """Calls that compute a metric, and calls that choose by one."""
 
+import ast
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -88,7 +89,10 @@ def compare(recorder: Recorder, line: int, one: Value, other: Value) -> Value:
 def aggregate(call: EvaluatedCall) -> Value:
     """Evaluate a mean or a sum: of errors it is a metric, of data a statistic."""
     value = call.everything
+    if "kept" in value.tags and call.name in ("mean", "average", "fmean", "nanmean"):
+        report_choice(call.recorder, call.line)
     if value.errors and not value.scores:
+        check_changed(call.recorder, call.line, replace(value, parts=value.errors))
         call.recorder.evaluated(call.name, call.line, Value(), replace(value, parts=value.errors))
         return Value(fits=value.fits, scores=value.errors, leaks=value.leaks)
     return Value(fits=value.fits, scores=value.scores, leaks=value.leaks, parts=value.parts).tagged(*value.tags)
@@ -134,9 +138,16 @@ def choose(call: EvaluatedCall) -> Value | None:
     on_test = [one for one in elements if chosen_on_test(one)]
     if on_test and call.name in tables.ORDERS:
         return replace(merge(on_test), element=merge(on_test)).tagged("ordered")
-    for _ in on_test:
+    if on_test:
+        _note_extreme(call)
         report_choice(call.recorder, call.line)
     return None
+
+
+def _note_extreme(call: EvaluatedCall) -> None:
+    owner = call.node.args[:1] or ([call.node.func.value] if isinstance(call.node.func, ast.Attribute) else [])
+    if owner and call.name in ("max", "min"):
+        call.recorder.extremes.setdefault(ast.unparse(owner[0]), {})[call.name] = call.line
 
 
 def part_taken(recorder: Recorder, value: Value, line: int) -> None:

@@ -1,17 +1,21 @@
-"""Subscripts: rows, columns, splits and items of a value."""
+"""Subscripts and conditions: rows, columns, splits and items of a value, and the elements that a condition keeps."""
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ml_intern.evidence.code import tables
 from ml_intern.evidence.code.loading import pick_split
+from ml_intern.evidence.code.recorder import Recorder
+from ml_intern.evidence.code.scoring import chosen_on_test, report_choice
 from ml_intern.evidence.code.values import Role, RowSet, Step, Value, merge
 
 _NAMES_COLUMNS: Final = re.compile(r"(?i)col|feat|var|name|field|key")
 _SPLITS: Final = frozenset({"train", "test", "validation", "valid", "val", "dev", "eval", "unsupervised"})
+_NO_ANSWER: Final = frozenset({-1, None, "", "abstain", "unknown", "unsure", "none"})
+"""What a model returns that does not answer."""
 
 
 def column(value: Value, key: str) -> Value:
@@ -100,3 +104,47 @@ def _cell(value: Value, node: ast.Tuple, evaluate: Callable[[ast.expr], Value]) 
         key = evaluate(first)
         rows = rows_at(value, key.steps) if key.steps else value
     return column(rows, ",".join(ast.unparse(one) for one in rest)) if rest and rows.parts else rows
+
+
+def kept_by(made: Value, condition: Value, tests: Sequence[ast.expr], recorder: Recorder) -> Value:
+    """Return the element of a collection that keeps what a condition allows.
+
+    Models that are kept by their scores on test rows are a choice; scores that are kept so are one once they are
+    averaged. Rows that are kept because a model is sure of them are not all test rows.
+    """
+    if chosen_on_test(condition):
+        return _kept_by_score(made, recorder, tests[0].lineno)
+    if condition.predicted and not condition.errors and not any(_asks_for_class(one) for one in tests):
+        return _selected(made)
+    return made
+
+
+def _kept_by_score(made: Value, recorder: Recorder, line: int) -> Value:
+    if any(one.model for one in (made, *(made.items or ()))):
+        report_choice(recorder, line)
+    return made.tagged("kept") if made.scores else made
+
+
+def _asks_for_class(test: ast.expr) -> bool:
+    """Return whether a condition compares with one class, as a precision does."""
+    return any(
+        isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn)
+        and not (isinstance(node.ops[0], ast.NotEq) and _constant(node.comparators[0]) in _NO_ANSWER)
+        for node in ast.walk(test)
+    )
+
+
+def _constant(node: ast.expr) -> object:
+    try:
+        found = ast.literal_eval(node)
+    except ValueError:
+        return ...
+    return found if isinstance(found, str | int | float | None) else ...
+
+
+def _selected(value: Value) -> Value:
+    """Return a value whose rows were selected by predictions."""
+    items = value.items and tuple(_selected(one) for one in value.items)
+    made = replace(value, items=items)
+    return made.tagged("selected") if value.parts else made

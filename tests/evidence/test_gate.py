@@ -340,3 +340,17 @@ def test_the_code_behind_stored_predictions_is_read_too(tmp_path: Path) -> None:
     runs = (warm, again, replace(score, name="command 2", began=20.0))
     corrected = verdict("Accuracy 0.8125.", Observations(tmp_path, (tmp_path,), "", runs))
     assert corrected.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("awk -F, '{n += ($1 == $2)} END {print \"accuracy=\" n / NR}' rows.csv", "held"),
+        ("paste guesses.txt labels.txt | awk '$1 == $2 {n++} END {print \"accuracy=\" n / NR}'", "held"),
+        ("awk '{print}' rows.csv", "marked"),
+        ("echo accuracy=0.8125 | awk '{n++; print}'", "marked"),
+        ("awk '{n++; print}' <<< accuracy=0.8125", "marked"),
+    ],
+)
+def test_awk_measures_if_it_adds_up_what_it_reads(command: str, expected: str, tmp_path: Path) -> None:
+    assert status("The accuracy is 0.8125.", tmp_path, ran(tmp_path, command, "accuracy=0.8125")) == expected

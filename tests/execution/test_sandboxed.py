@@ -332,12 +332,23 @@ def later_python() -> str:
     return os.path.realpath(found.stdout.strip()) if found.returncode == 0 else ""
 
 
-@pytest.mark.skipif(not later_python(), reason="sys.monitoring is new in Python 3.12")
-async def test_a_handler_that_replaced_the_data_is_seen_if_it_ran_and_so_is_a_hidden_warning(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "python",
+    [
+        sys.executable,
+        pytest.param(
+            later_python(), marks=pytest.mark.skipif(not later_python(), reason="sys.monitoring is new in Python 3.12")
+        ),
+    ],
+    ids=["this", "later"],
+)
+async def test_a_handler_that_replaced_the_data_is_seen_if_it_ran_and_so_is_a_hidden_warning(
+    python: str, bench: Bench
+) -> None:
     bench.file("train.py", FALLBACK)
     bench.file("data.csv", "0.25")
     for data in ("data.csv", "absent.csv"):
-        ended = await inside(bench, f"DATA={data} {later_python()} train.py", verify="quick")
+        ended = await inside(bench, f"DATA={data} {python} train.py", verify="quick")
         assert ended.ok, ended.text
     seen = replace(await observe(bench.context()), level="quick")
     rules = []
@@ -367,3 +378,31 @@ async def test_python_reports_its_seeds_and_runs_the_sitecustomize_that_was_ther
     reported, silent = (await observe(bench.context())).executions
     assert "seed random.seed 7" in reported.hints
     assert [bool(without_hints(one)) for one in (reported, silent)] == [False, True]
+
+
+SCORED = """import sys
+sys.path.insert(0, "site-packages")
+from sklearn.metrics._classification import accuracy_score
+rows = [line for line in open("test.csv")][1:]
+def score(rows):
+    return accuracy_score([one.strip() for one in rows], ["1"] * len(rows))
+print("accuracy", score(rows[:8]))
+"""
+METRIC = """def _check_targets(one, other):
+    return one, other
+
+def accuracy_score(one, other):
+    return sum(a == b for a, b in zip(*_check_targets(one, other))) / len(one)
+"""
+
+
+async def test_a_metric_reports_its_rows_and_the_lines_that_lead_to_it(bench: Bench) -> None:
+    for name, text in (("__init__", ""), ("metrics/__init__", ""), ("metrics/_classification", METRIC)):
+        bench.file(f"site-packages/sklearn/{name}.py", text)
+    bench.file("train.py", SCORED)
+    bench.file("test.csv", "label\n" + "1\n" * 20)
+    assert (await inside(bench, "python3 train.py", verify="quick")).text.startswith("accuracy 1.0")
+    seen = replace(await observe(bench.context()), level="quick")
+    assert f"metric rows=8 lines=6,7 {bench.workspace}/train.py" in seen.executions[0].hints
+    verdict = await check_answer("The accuracy on test.csv is 1.0.", seen)
+    assert "part-of-test-rows" in [one.rule for one in verdict.findings]

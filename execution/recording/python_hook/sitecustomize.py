@@ -27,6 +27,13 @@ _MAX_HANDLED_OF_CODE = 20
 _LINES_AFTER = 8
 """Lines after an exception that are reported: the `except` clauses that were tried, and the first ones of its body."""
 _MAX_FITS = 5
+_MAX_METRICS = 12
+_MADE_UP = ("rand", "normal(", "gauss", "uniform(", "zeros(", "ones(", "full(", "make_", "load_", "fetch_", "from_")
+"""What a script contains that could replace data or weights. Only then is Python before 3.12 watched."""
+_MAX_SOURCE = 200_000
+_MAX_CALLS, _MAX_CALLS_A_SECOND = 60_000, 20_000
+"""Calls that are watched before Python 3.12, and how many more for each second. One costs 0.0002 ms, a line as 6."""
+_CALLS_A_LINE = 6
 _TOOL = 4
 """The number of the hook as a tool of `sys.monitoring`."""
 _monitoring: "Any" = getattr(sys, "monitoring", None)
@@ -38,6 +45,8 @@ _handled = [0]
 _handled_of: "dict[Any, int]" = {}
 _lines_left: "dict[Any, int]" = {}
 _lines: "set[tuple[str, int]]" = set()
+_calls = [0]
+_metrics: "set[str]" = set()
 _first_rows: "dict[str, list[int]]" = {}
 """The digests of the first rows of the last fits of each class."""
 
@@ -150,9 +159,50 @@ def _stepping(module: "Any") -> None:
     module.register_optimizer_step_post_hook(count)
 
 
+def _metric(_result: "Any", given: "Any") -> None:
+    """Report the rows of a metric, with the lines of the program that lead to it."""
+    if len(_metrics) >= _MAX_METRICS:
+        return
+    rows = next(len(one) for one in given if hasattr(one, "__len__"))
+    place = _lines_to_here()
+    if place and rows:
+        text = f"metric rows={rows} lines={place}"
+        _metrics.add(text)
+        _report(text)
+
+
+def _lines_to_here() -> str:
+    """Return the lines of the program around a call of scikit-learn, and their file; "" if a library calls it."""
+    frame: Any = sys._getframe(1)
+    lines, path = [], ""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if _is_of_library(name):
+            if (path and name[:7] != "<frozen") or "model_selection" in name or "joblib" in name:
+                return ""
+        elif path and name != path:
+            return ""
+        else:
+            path = name
+            lines.append(str(frame.f_lineno))
+        frame = frame.f_back
+    return f"{','.join(lines)} {_absolute(path)}" if path else ""
+
+
+def _scoring(*functions: str) -> "Callable[[Any], None]":
+    """Return a patch that reports the rows of the metrics that call these functions."""
+
+    def patch(module: "Any") -> None:
+        for function in functions:
+            _safely(lambda name: setattr(module, name, _replaced(getattr(module, name), _metric)), function)
+
+    return patch
+
+
 def _watch_handlers() -> None:
-    """Report the lines of the program that run after an exception was caught. From Python 3.12 on."""
+    """Report the lines of the program that run after an exception was caught."""
     if _monitoring is None:
+        _trace_handlers()
         return
     events = _monitoring.events
     _monitoring.use_tool_id(_TOOL, "ml-intern")
@@ -176,16 +226,87 @@ def _on_handled(code: "Any", _offset: int, _exception: BaseException) -> None:
 
 
 def _on_line(code: "Any", line: int) -> None:
-    name = code.co_filename
-    _lines.add((name, line))
-    if len(_lines) > _MAX_LINES:
+    if len(_lines) >= _MAX_LINES:
         _monitoring.set_events(_TOOL, 0)
         _monitoring.set_local_events(_TOOL, code, 0)
         return
-    _report(f"handled {line} {name if name[:1] == '<' else os.path.abspath(name)}")  # noqa: PTH100  pathlib is not imported
+    _report_line(code, line)
     _lines_left[code] = _lines_left.get(code, 1) - 1
     if _lines_left[code] <= 0:
         _monitoring.set_local_events(_TOOL, code, 0)
+
+
+def _trace_handlers() -> None:
+    """Watch the handlers of the program before Python 3.12, if it has one and contains what could replace data."""
+    name, text = _main_source()
+    if "except" not in text or not any(word in text for word in _MADE_UP):
+        return
+    names = (name, os.path.join(os.getcwd(), name))  # noqa: PTH109, PTH118  pathlib is not imported
+
+    def on_call(frame: "Any", _event: str, _given: "Any") -> "Any":
+        _count(1)
+        return on_event if frame.f_code.co_filename in names else None
+
+    def on_event(frame: "Any", event: str, given: "Any") -> "Any":
+        _count(_CALLS_A_LINE)
+        if event == "exception" and given[0] is not StopIteration:
+            _lines_left[frame.f_code] = _LINES_AFTER
+        elif event == "line" and _lines_left.get(frame.f_code, 0) > 0 and len(_lines) < _MAX_LINES:
+            _lines_left[frame.f_code] -= 1
+            _report_line(frame.f_code, frame.f_lineno)
+        return on_event
+
+    _pause_in_imports(on_call)
+    sys.settrace(on_call)
+
+
+def _count(calls: int) -> None:
+    """Count calls, and end the watching if there were too many."""
+    before = _calls[0]
+    _calls[0] = before + calls
+    if before // 1000 < _calls[0] // 1000 and _calls[0] > _MAX_CALLS + _MAX_CALLS_A_SECOND * time.process_time():
+        sys.settrace(None)
+
+
+def _pause_in_imports(watch: "Any") -> None:
+    """Do not watch while modules are imported."""
+    builtins = sys.modules["builtins"]
+    load = builtins.__import__
+
+    def load_unwatched(*args: "Any", **kwargs: "Any") -> "Any":
+        if sys.gettrace() is not watch:
+            return load(*args, **kwargs)
+        sys.settrace(None)
+        try:
+            return load(*args, **kwargs)
+        finally:
+            sys.settrace(watch)
+
+    builtins.__import__ = load_unwatched  # type: ignore[attr-defined]
+
+
+def _main_source() -> "tuple[str, str]":
+    """Return name and text of the program that Python was started for; "" if it is not a script or -c."""
+    words = sys.orig_argv[1:]
+    for place, word in enumerate(words):
+        if word == "-c":
+            return "<string>", words[place + 1]
+        if word[:1] != "-":
+            with open(word, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  pathlib is not imported
+                return word, file.read(_MAX_SOURCE)
+        if word[:2] in ("-m", "-W", "-X") or word == "-":
+            break
+    return "", ""
+
+
+def _report_line(code: "Any", line: int) -> None:
+    """Report a line that ran after an exception was caught."""
+    _lines.add((code.co_filename, line))
+    _report(f"handled {line} {_absolute(code.co_filename)}")
+
+
+def _absolute(path: str) -> str:
+    return path if path[:1] == "<" else os.path.abspath(path)  # noqa: PTH100  pathlib is not imported
 
 
 def _is_of_library(name: str) -> bool:
@@ -216,6 +337,9 @@ _PATCHES = {
     "numpy.random": _seeds("numpy.random", "seed", "default_rng"),
     "torch.random": _seeds("torch", "manual_seed"),
     "sklearn.base": _fitting,
+    "sklearn.metrics._classification": _scoring("_check_targets"),
+    "sklearn.metrics._regression": _scoring("_check_reg_targets"),
+    "sklearn.metrics._base": _scoring("_average_binary_score"),
     "torch.utils.data.dataloader": _loading,
     "torch.optim.optimizer": _stepping,
 }
