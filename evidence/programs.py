@@ -22,7 +22,7 @@ _TEXT_TOOLS: Final = words(
 """Programs that pass text on or write what they are given. What they print is not a measurement."""
 _AWKS: Final = frozenset({"awk", "gawk", "mawk"})
 _ADDS_UP: Final = re.compile(r"\+\+|\+=")
-"""What an awk program contains that computes something of the lines that it reads."""
+"""Operators of an awk program that adds up something of the lines that it reads."""
 _RUN_OTHERS: Final = words("find sed awk env for while if do then else fi time source . jq less more")
 _PLAIN: Final = re.compile(r"[\w./=:,@%+ |;&\n-]*\Z")
 _PARTS: Final = re.compile(r"[|;&\n]+")

@@ -12,7 +12,7 @@ from ml_intern.evidence.code.names import check_format, check_label
 from ml_intern.evidence.code.passes import LoopPasses
 from ml_intern.evidence.code.recorder import Recorder
 from ml_intern.evidence.code.scoring import compare, is_spread, part_taken
-from ml_intern.evidence.code.selecting import column, kept_by, mask, select
+from ml_intern.evidence.code.selecting import column, mask, picked_by, select
 from ml_intern.evidence.code.values import (
     NOTHING,
     UNSET,
@@ -266,7 +266,7 @@ class Expressions:
             self.assign(one.target, iterable.element or (merge(iterable.items) if iterable.items else iterable.plain()))
         tests = merge(self.evaluate(test) for one in generators for test in one.ifs)
         made = _chosen(self.evaluate(element), tests.fits)
-        made = kept_by(made, tests, [test for one in generators for test in one.ifs], self.recorder)
+        made = picked_by(made, tests, [test for one in generators for test in one.ifs], self.recorder)
         several = any(number != 1 for number in self.recorder.loops[-len(generators) :])
         targets = {name.id for one in generators for name in ast.walk(one.target) if isinstance(name, ast.Name)}
         copies = several and not _loop_rows(generators, self) and self.loop_passes.repeats(element, targets)

@@ -89,7 +89,7 @@ def compare(recorder: Recorder, line: int, one: Value, other: Value) -> Value:
 def aggregate(call: EvaluatedCall) -> Value:
     """Evaluate a mean or a sum: of errors it is a metric, of data a statistic."""
     value = call.everything
-    if "kept" in value.tags and call.name in ("mean", "average", "fmean", "nanmean"):
+    if "picked" in value.tags and call.name in ("mean", "average", "fmean", "nanmean"):
         report_choice(call.recorder, call.line)
     if value.errors and not value.scores:
         check_changed(call.recorder, call.line, replace(value, parts=value.errors))

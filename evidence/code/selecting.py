@@ -1,4 +1,4 @@
-"""Subscripts and conditions: rows, columns, splits and items of a value, and the elements that a condition keeps."""
+"""Subscripts and conditions: rows, columns, splits and items of a value, and the elements that a condition picks."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ from ml_intern.evidence.code.values import Role, RowSet, Step, Value, merge
 _NAMES_COLUMNS: Final = re.compile(r"(?i)col|feat|var|name|field|key")
 _SPLITS: Final = frozenset({"train", "test", "validation", "valid", "val", "dev", "eval", "unsupervised"})
 _NO_ANSWER: Final = frozenset({-1, None, "", "abstain", "unknown", "unsure", "none"})
-"""What a model returns that does not answer."""
+"""The values that stand for no answer of a model."""
 
 
 def column(value: Value, key: str) -> Value:
@@ -106,23 +106,23 @@ def _cell(value: Value, node: ast.Tuple, evaluate: Callable[[ast.expr], Value]) 
     return column(rows, ",".join(ast.unparse(one) for one in rest)) if rest and rows.parts else rows
 
 
-def kept_by(made: Value, condition: Value, tests: Sequence[ast.expr], recorder: Recorder) -> Value:
-    """Return the element of a collection that keeps what a condition allows.
+def picked_by(made: Value, condition: Value, tests: Sequence[ast.expr], recorder: Recorder) -> Value:
+    """Return the element of a collection that a condition picks.
 
-    Models that are kept by their scores on test rows are a choice; scores that are kept so are one once they are
-    averaged. Rows that are kept because a model is sure of them are not all test rows.
+    Picking models by their scores on test rows is a choice, and so is the mean of scores that were picked so. The rows
+    that a model is sure of are not all test rows.
     """
     if chosen_on_test(condition):
-        return _kept_by_score(made, recorder, tests[0].lineno)
+        return _picked_by_score(made, recorder, tests[0].lineno)
     if condition.predicted and not condition.errors and not any(_asks_for_class(one) for one in tests):
         return _selected(made)
     return made
 
 
-def _kept_by_score(made: Value, recorder: Recorder, line: int) -> Value:
+def _picked_by_score(made: Value, recorder: Recorder, line: int) -> Value:
     if any(one.model for one in (made, *(made.items or ()))):
         report_choice(recorder, line)
-    return made.tagged("kept") if made.scores else made
+    return made.tagged("picked") if made.scores else made
 
 
 def _asks_for_class(test: ast.expr) -> bool:

@@ -29,7 +29,7 @@ _LINES_AFTER = 8
 _MAX_FITS = 5
 _MAX_METRICS = 12
 _MADE_UP = ("rand", "normal(", "gauss", "uniform(", "zeros(", "ones(", "full(", "make_", "load_", "fetch_", "from_")
-"""What a script contains that could replace data or weights. Only then is Python before 3.12 watched."""
+"""Parts of calls that could replace data or weights. Only scripts with one are watched before Python 3.12."""
 _MAX_SOURCE = 200_000
 _MAX_CALLS, _MAX_CALLS_A_SECOND = 60_000, 20_000
 """Calls that are watched before Python 3.12, and how many more for each second. One costs 0.0002 ms, a line as 6."""
