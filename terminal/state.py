@@ -119,9 +119,7 @@ class Transcript:
             "hook": lambda data: self.line(hook_line(data), "dim" if data["status"] == "ok" else "warning"),
             "budget": lambda data: self.line(budget_line(data), "warning"),
             "error": self._error,
-            "interrupted": lambda data: self._end(
-                f"interrupted {data['reason'].removeprefix('interrupted ')}", "warning"
-            ),
+            "interrupted": self._interrupted,
             "approval_required": self._wait_for_user,
             "evidence": self._evidence,
             "turn_complete": self._turn_complete,
@@ -382,6 +380,7 @@ class Transcript:
 
     def begin(self, activity: str = "thinking") -> None:
         """Begin a turn, or continue one."""
+        self._running.clear()
         self._drop_finished_plan()
         self._clock.start(self._now_s())
         self._used = dict.fromkeys(self._used, 0)
@@ -404,7 +403,6 @@ class Transcript:
         """Finish what is open: nothing runs now."""
         self._end_stream()
         self._end_retry()
-        self._running.clear()
         self._reasoning = ""
         self.activity = ""
         self.on_change()
@@ -455,8 +453,15 @@ class Transcript:
         self._clock.stop()
         self._drop_finished_plan()
 
+    def _interrupted(self, data: dict[str, Any]) -> None:
+        for call in self._running.values():
+            block = call.interrupted(self._now_s(), keys=False)
+            self._add(partial(block.rows, theme=self.paint))
+        self._end(f"interrupted {data['reason'].removeprefix('interrupted ')}", "warning")
+
     def _end(self, text: str, style: str) -> None:
         self.rest()
+        self._running.clear()
         self.show_plan()
         self._clock.stop()
         if text:

@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ml_intern.terminal.blocks.call import LINES, running
+from ml_intern.terminal.blocks.call import LINES, CallBlock, running
 from ml_intern.terminal.theme import Theme
 
 OPEN_CHARACTERS = 4_000
@@ -48,12 +48,20 @@ class RunningCall:
 
     def rows(self, now: float, width: int, theme: Theme, limit: int = LINES) -> list[str]:
         """Return the rows of the block. With fewer than five lines of output it does not count the others."""
+        block = self._block(now)
+        if limit < LINES:
+            block = replace(block, output=block.output[-limit:] if limit else (), left_out=0)
+        return block.rows(width, theme)
+
+    def interrupted(self, now: float, *, keys: bool) -> CallBlock:
+        """Return the block of the call after it was interrupted, with its last lines. `keys`: see CallBlock."""
+        return replace(self._block(now), state="rejected", ending="interrupted", keys=keys)
+
+    def _block(self, now: float) -> CallBlock:
         last = _after_return(self._open)
         lines = [*self._tail, *[last] * bool(last.strip())]
         count = self._finished + len(lines) - len(self._tail)
-        shown = lines[-limit:] if limit else []
-        count = count if limit >= LINES else len(shown)
-        return running(self.name, self.args, now - self.began, shown, count).rows(width, theme)
+        return running(self.name, self.args, now - self.began, lines, count)
 
 
 def _after_return(line: str) -> str:

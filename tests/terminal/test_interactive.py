@@ -357,3 +357,17 @@ def test_always_in_this_thread_is_not_asked_again(start: Callable[..., Terminal]
     terminal.prompt()
     terminal.type(CTRL_D)
     assert terminal.ended() == 0
+
+
+def test_an_interrupted_call_stays_with_its_last_lines(start_unasked: Callable[..., Terminal]) -> None:
+    terminal = start_unasked(bash("seq 20; sleep 100"), {"text": "No more."})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.shows("  20")
+    terminal.type(ESCAPE)
+    terminal.expect("interrupted by the user")
+    terminal.prompt()
+    rows = [row.rstrip() for row in terminal.screen.display]
+    place = next(number for number, row in enumerate(rows) if "bash seq 20; sleep 100" in row)
+    assert rows[place].endswith("s, interrupted")
+    assert rows[place + 1 : place + 7] == ["  … 15 more lines", "  16", "  17", "  18", "  19", "  20"]
