@@ -83,26 +83,32 @@ def _cells(row: str) -> Iterator[Cell]:
             at = found.end()
 
 
-def _lines(rest: list[Cell], width: int) -> Iterator[list[Cell]]:
-    while rest:
-        end = _fitting(rest, width)
-        if end < len(rest):
-            spaces = [place for place in range(1, end + 1) if rest[place].text == " "]
-            end = spaces[-1] if spaces and any(cell.text != " " for cell in rest[: spaces[-1]]) else end
-        yield rest[:end]
-        rest = rest[end:]
-        while rest and rest[0].text == " ":
-            rest = rest[1:]
+def _lines(row: list[Cell], width: int) -> Iterator[list[Cell]]:
+    start = 0
+    while start < len(row):
+        end = _break(row, start, _end_of_fitting(row, start, width))
+        yield row[start:end]
+        start = end
+        while start < len(row) and row[start].text == " ":
+            start += 1
 
 
-def _fitting(line: list[Cell], width: int) -> int:
-    """Return the number of cells that fit, at least one."""
+def _break(row: list[Cell], start: int, end: int) -> int:
+    """Return where the row from `start` ends: at the last space before `end` that has text before it, else at `end`."""
+    if end == len(row):
+        return end
+    space = next((place for place in range(end, start, -1) if row[place].text == " "), start)
+    return space if any(cell.text != " " for cell in row[start:space]) else end
+
+
+def _end_of_fitting(row: list[Cell], start: int, width: int) -> int:
+    """Return the end of the cells from `start` that fit, at least one."""
     used = 0
-    for place, cell in enumerate(line):
-        used += cell.width
+    for place in range(start, len(row)):
+        used += row[place].width
         if used > width:
-            return max(place, 1)
-    return len(line)
+            return max(place, start + 1)
+    return len(row)
 
 
 def _joined(line: list[Cell]) -> str:

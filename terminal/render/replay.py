@@ -22,6 +22,8 @@ _ADDED = re.compile(r'\n\n<(?:file|folder) path="')
 """The files that mentions add to a message begin so."""
 MAX_USER_LINES = 8
 MAX_SAID_LINES = 30
+MAX_SAID_CHARACTERS = 4_000
+"""The characters of a line of a message that are shown."""
 LAST_SAID_LINES = 2
 """The lines at the end of a message that are shown of a long one too."""
 NOT_RUN = "Not run"
@@ -60,12 +62,17 @@ def replay(messages: "Sequence[Message]", width: int, height: int, place: Replay
 
 def said_rows(text: str, width: int, theme: "Theme", limit: int = MAX_SAID_LINES) -> list[str]:
     """Return the rows of a message of the user, at most `limit` lines of it: its beginning and its end."""
-    lines = visible(text.strip()).split("\n")
+    lines = [_shortened(line) for line in visible(text.strip()).split("\n")]
     marked = [theme.paint("user", f"{'  ' if number else '> '}{line}") for number, line in enumerate(lines)]
     if len(lines) > limit:
         more = theme("dim", f"  {and_more(len(lines), limit, 'line')}")
         marked = [*marked[: limit - LAST_SAID_LINES], more, *marked[-LAST_SAID_LINES:]]
     return ["", *(row for line in marked for row in wrap(line, width))]
+
+
+def _shortened(line: str) -> str:
+    surplus = len(line) - MAX_SAID_CHARACTERS
+    return f"{line[:MAX_SAID_CHARACTERS]}… ({surplus:,} more characters)" if surplus > 0 else line
 
 
 def without_files(text: str) -> str:

@@ -371,3 +371,19 @@ def test_an_interrupted_call_stays_with_its_last_lines(start_unasked: Callable[.
     place = next(number for number, row in enumerate(rows) if "bash seq 20; sleep 100" in row)
     assert rows[place].endswith("s, interrupted")
     assert rows[place + 1 : place + 7] == ["  … 15 more lines", "  16", "  17", "  18", "  19", "  20"]
+
+
+def test_a_message_of_one_very_long_line_is_sent_whole_and_shown_by_its_beginning(
+    start: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    terminal = start({"text": "Understood."})
+    terminal.prompt()
+    terminal.type(f"\x1b[200~{'x' * 1_000_000}\x1b[201~")
+    terminal.expect("1000000 characters]")
+    terminal.type("\r")
+    terminal.expect("996,000 more characters)")
+    terminal.expect("Understood.")
+    terminal.prompt()
+    terminal.enter("/export whole.md")
+    terminal.expect("wrote ")
+    assert "x" * 1_000_000 in (tmp_path / "work" / "whole.md").read_text()
