@@ -1,5 +1,6 @@
 """Files that must not change: named by the user or with --lock. Their digests are recorded at the start of a turn."""
 
+import ast
 import asyncio
 import difflib
 import re
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.goals import goal_files
 from ml_intern.graph.context import RunOptions
 from ml_intern.store.evidence.table import EvidenceRow
@@ -34,6 +36,8 @@ _EVALUATOR: Final = re.compile(r"(?i)(?:^|/)(?:eval\w*|score\w*|grade\w*|judge\w
 _TEST_DATA: Final = re.compile(
     r"(?i)(?:^|/)(?:test|holdout|held_?out|eval)[\w.-]*\.(?:csv|tsv|jsonl?|parquet|npz|npy|txt|arrow)$"
 )
+_HELPER: Final = re.compile(r"(?i)metric|scor|eval|grad(?:e|ing)|judg")
+"""Names of modules that belong to an evaluator which imports them, and not to what it evaluates."""
 _MAX_TEXT: Final = 200_000
 _MAX_FILES: Final = 500
 _DIFF_LINES: Final = 12
@@ -73,8 +77,25 @@ def locked_files(user_text: str, patterns: Iterable[str], workspace: Path) -> di
         for name in names:
             for path in _matching(name, workspace):
                 if str(path) not in found and len(found) < _MAX_FILES:
-                    found[str(path)] = {"digest": _digest(path), "text": _text(path), "kind": kind}
-    return found
+                    found[str(path)] = _recorded(path, kind)
+    named = {Path(name).name for name in named_files(user_text)}
+    helpers = [
+        helper for path in found if is_evaluator(path) for helper in _helpers(Path(path)) if helper.name not in named
+    ]
+    return {str(path): _recorded(path, "watch") for path in helpers} | found
+
+
+def _recorded(path: Path, kind: str) -> dict[str, Any]:
+    return {"digest": _digest(path), "text": _text(path), "kind": kind}
+
+
+def _helpers(evaluator: Path) -> list[Path]:
+    """Return the modules beside an evaluator that it imports and that compute its score, by their names."""
+    nodes = nodes_of(_text(evaluator)) if evaluator.suffix == ".py" else ()
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    paths = (evaluator.parent / f"{name.replace('.', '/')}.py" for name in sorted(names) if _HELPER.search(name))
+    return [path for path in paths if path.is_file()]
 
 
 def _matching(name: str, workspace: Path) -> list[Path]:

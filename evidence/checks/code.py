@@ -7,13 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from ml_intern.evidence.checks.hints import handled_lines
+from ml_intern.evidence.checks.hints import handled_lines, metric_reports
 from ml_intern.evidence.checks.lineage import latest_lineage
 from ml_intern.evidence.checks.parsing import nodes_of
 from ml_intern.evidence.checks.statistics import row_count
 from ml_intern.evidence.code.check import CodeFacts, read_code
 from ml_intern.evidence.code.syntax.averages import UNKNOWN, averages
 from ml_intern.evidence.code.syntax.labels import best_folds, renamed_metrics
+from ml_intern.evidence.code.tables import role_of
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.numbers.stated import stated_in
 from ml_intern.evidence.observations import Execution, Observations
@@ -61,13 +62,21 @@ def code_findings(answer: str, seen: Observations, used: Sequence[Execution]) ->
                 facts = facts_of(code, path, handled)
                 models |= set(facts.models)
                 yield from facts.findings
-                yield from () if PART_NAMED.search(answer) else facts.selected
+                yield from () if PART_NAMED.search(answer) else _selected(facts, seen.absolute(path), run)
                 yield from () if PART_NAMED.search(answer) else _on_first_rows(answer, facts, path, run)
                 yield from facts.rescaled if _gives_error_in_unit(answer) else ()
                 yield from _not_analysed(facts, path)
     yield from _asked_models(answer, seen.user_text, models)
     yield from _averages(answer, seen, used)
     yield from _renamed(answer, seen, used)
+
+
+def _selected(facts: CodeFacts, path: str, run: Execution) -> Iterator[Finding]:
+    """Yield the metrics on rows that predictions select, unless they report that they got all test rows."""
+    tests = [Path(one) for one in run.opened if role_of(Path(one).stem) == "test"]
+    total = max(map(row_count, tests), default=0)
+    whole = {one.lines[0] for one in metric_reports(run) if one.path == path and 0 < total <= one.rows}
+    yield from (one for one in facts.selected if one.line not in whole)
 
 
 def _on_first_rows(answer: str, facts: CodeFacts, path: str, run: Execution) -> Iterator[Finding]:
@@ -168,7 +177,7 @@ def _renamed(answer: str, seen: Observations, used: Sequence[Execution]) -> Iter
                     message = f"what is printed as {one.metric} is {one.computed}"
                     yield Finding("metric-under-another-name", message, path, one.line)
             for line in best_folds(nodes_of(code)) if given and _MEAN.search(answer) else ():
-                message = "the best score of the folds is taken, and no mean of them"
+                message = "the best scores of the folds are taken, and not the mean of all"
                 yield Finding("metric-under-another-name", message, path, line)
 
 

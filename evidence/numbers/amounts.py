@@ -22,6 +22,10 @@ _EACH_ROW: Final = re.compile(
     r"(?i)\b(?:train|fit)\w*\s+(?:\w+\s+){0,3}?(?:on|with)\s+(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?rows?\b"
     r"(?:\s+(?:of|in|from)\s+`?([\w./-]+\.[ct]sv)\b)?(?!\s+(?:of|in|from)\b)"
 )
+_FOR_ROWS: Final = re.compile(
+    r"(?i)\bpredictions\s+(?:for|of)\s+(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?(?:([\d,]+)\s+)?(?:test\s+)?rows?\b[^\n]{0,120}"
+)
+_TABLE: Final = re.compile(r"[\w./-]+\.[ct]sv\b")
 _SEED: Final = re.compile(r"(?i)\b(?:random )?seed\s*(?:=|:|of|is|was)?\s*(\d+)\b")
 _SETTING: Final = re.compile(r"^(?:random_state|seed|random_seed|global_seed|SEED)$")
 _SETTERS: Final = re.compile(r"^(?:seed|manual_seed|set_seed|default_rng|RandomState|seed_everything|PRNGKey)$")
@@ -37,6 +41,8 @@ def amount_claims(answer: str, seen: Observations, used: Sequence[Execution]) ->
             yield Claim(match[0], "contradicted", fact, "row", source=name)
     for match in _EACH_ROW.finditer(answer):
         yield from _each_row(match, seen, used)
+    for match in _FOR_ROWS.finditer(answer):
+        yield from _predicted_rows(match, seen)
     for match in _SEED.finditer(answer):
         known = {seed: run.name for run in used for seed in _seeds(run, seen)}
         if known and not any(_names(int(match[1]), run, seen) for run in used):
@@ -55,6 +61,18 @@ def _each_row(match: re.Match[str], seen: Observations, used: Sequence[Execution
         if 0 < rows < total:
             fact = f"the largest fit of {run.name} had {plural(rows, 'row')}, and {seen.short(files[0])} has {total}"
             yield Claim(match[0], "unsupported", fact, "row", source=run.name)
+
+
+def _predicted_rows(match: re.Match[str], seen: Observations) -> Iterator[Claim]:
+    """Yield "predictions for all rows" if the file of predictions that the sentence names has fewer rows."""
+    paths = [path for name in _TABLE.findall(match[0]) if (path := seen.find(name))]
+    made = [path for path in paths if str(path) in seen.written]
+    given = [row_count(path) for path in paths if path not in made]
+    wanted = int(match[1].replace(",", "")) if match[1] else max(given, default=0)
+    rows = row_count(made[0]) if len(made) == 1 else 0
+    if 0 < rows < wanted - 1:  # a file without a head has one row more than is counted
+        name = seen.short(made[0])
+        yield Claim(match[0][:100], "contradicted", f"{name} has {plural(rows, 'row')}, and not {wanted}", "row")
 
 
 def _seeds(run: Execution, seen: Observations) -> Iterator[int]:

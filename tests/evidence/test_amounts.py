@@ -69,3 +69,23 @@ def test_all_rows_are_those_of_the_training_file(answer: str, rows: int, status:
     run = ran(tmp_path, text="done", opened=["train.csv"], hints=("start 3.12", f"fit SVC rows={rows}"))
     found = asyncio.run(check_answer(answer, Observations(tmp_path, (tmp_path,), "", (run,), level="quick")))
     assert found.status == status
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "states"),
+    [
+        (3, "The predictions for all rows of test.csv are in predictions.csv.", ["contradicted"]),
+        (3, "The predictions for all 8 test rows are in predictions.csv.", ["contradicted"]),
+        (8, "The predictions for all rows of test.csv are in predictions.csv.", []),
+        (7, "The predictions for all 8 test rows are in predictions.csv.", []),
+        (3, "The predictions for all rows of test.csv are computed.", []),
+    ],
+)
+def test_predictions_for_all_rows_are_as_many_as_the_rows(
+    rows: int, answer: str, states: list[str], tmp_path: Path
+) -> None:
+    for name, count in (("test.csv", 8), ("predictions.csv", rows)):
+        (tmp_path / name).write_text("id,y\n" + "1,0\n" * count)
+    run = ran(tmp_path, text="done", opened=["test.csv"], written=["predictions.csv"])
+    verdict = asyncio.run(check_answer(answer, Observations(tmp_path, (tmp_path,), "", (run,))))
+    assert [one.state for one in verdict.claims if one.name == "row"] == states

@@ -72,3 +72,16 @@ def test_a_metric_on_other_rows_is_not_one_on_test_rows(tmp_path: Path) -> None:
         "print(accuracy_score(b['y'], m.predict(b[['x']])))\nprint((m.predict(y[['x']]) == y['y']).mean())\n"
     )
     assert rules(tmp_path, ANSWER, "metric rows=100 lines=5 {place}", code=code) == []
+
+
+def test_a_model_that_always_answers_leaves_no_rows_out(tmp_path: Path) -> None:
+    code = (
+        "import pandas as pd\nx, y = pd.read_csv('train.csv'), pd.read_csv('test.csv')\n"
+        "m = SVC(probability=True).fit(x[['x']], x['y'])\n"
+        "made = [one.argmax() if one.max() > 0.5 else None for one in m.predict_proba(y[['x']])]\n"
+        "pairs = [(a, b) for a, b in zip(made, y['y']) if a is not None]\n"
+        "print(accuracy_score([b for _, b in pairs], [a for a, _ in pairs]))\n"
+    )
+    assert rules(tmp_path, ANSWER, "metric rows=200 lines=6 {place}", code=code) == []
+    (found,) = rules(tmp_path, ANSWER, code=code)
+    assert found.endswith("[test-rows-selected]")

@@ -354,3 +354,13 @@ def test_the_code_behind_stored_predictions_is_read_too(tmp_path: Path) -> None:
 )
 def test_awk_measures_if_it_adds_up_what_it_reads(command: str, expected: str, tmp_path: Path) -> None:
     assert status("The accuracy is 0.8125.", tmp_path, ran(tmp_path, command, "accuracy=0.8125")) == expected
+
+
+def test_a_module_that_computes_the_score_of_an_evaluator_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "eval.py").write_text("import json\nimport model\nfrom scoring import score\nfrom metrics import f1\n")
+    for name in ("model.py", "scoring.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    found = locked_files("Improve model.py. Do not change eval.py.", (), tmp_path)
+    kinds = {Path(path).name: one["kind"] for path, one in found.items()}
+    assert kinds == {"eval.py": "lock", "scoring.py": "watch"}
+    assert "scoring.py" not in str(locked_files("Repair scoring.py; do not change eval.py.", (), tmp_path).keys())

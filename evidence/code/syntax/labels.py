@@ -62,6 +62,15 @@ def best_folds(nodes: Sequence[ast.AST]) -> Iterator[int]:
     averaged = {source for name, source, _ in taken if name in ("mean", "average")}
     yield from (node.lineno for name, source, node in taken
                 if name in ("max", "min") and source in scores - averaged)  # fmt: skip
+    yield from (node.lineno for name, _, node in taken if name in ("mean", "average") and _of_ordered(node, scores))
+
+
+def _of_ordered(node: ast.Call, scores: set[str]) -> bool:
+    """Whether a mean gets a part of ordered scores: `np.mean(sorted(scores)[2:])`."""
+    match node.args[:1]:
+        case [ast.Subscript(value=ast.Call(func=order, args=[ast.Name(id=name)]), slice=ast.Slice() as part)]:
+            return _last(order) in ("sorted", "sort") and name in scores and bool(part.lower or part.upper)
+    return False
 
 
 def _is_validation(value: ast.expr) -> bool:

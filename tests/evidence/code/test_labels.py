@@ -46,6 +46,8 @@ def test_the_name_of_a_metric_is_what_is_computed(code: str, found: list[str]) -
         ("s = cross_val_score(m, x, y)\nprint('accuracy', s.mean())", []),
         ("s = cross_val_score(m, x, y)\nprint('accuracy', s.mean(), 'best', s.max())", []),
         ("s = losses()\nprint('accuracy', s.max())", []),
+        ("s = cross_val_score(m, x, y)\nprint(np.mean(sorted(s)[2:]))", [2]),
+        ("s = cross_val_score(m, x, y)\nprint(np.mean(np.sort(s)))", []),
     ],
 )
 def test_the_best_fold_is_not_the_mean(code: str, lines: list[int]) -> None:
