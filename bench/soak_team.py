@@ -37,6 +37,8 @@ from tests.fakes.postgres import running_server
 USERS, THREADS, MESSAGES = ("ada", "grace", "emmy"), 12, 400
 ROUND_MINUTES, REST_SECONDS, LOOK_SECONDS = 10.0, 120.0, 1.0
 KILL_SECONDS, STOP_SECONDS = 60.0, 300.0
+THINKING_SECONDS = 2.5
+"""The time that the model takes for an answer. With a second less, twelve sandboxed threads keep two cores busy."""
 SECONDS = ("begun_after_s", "killed_s", "stopped_s")
 FAULTS = ("lost", "doubled", "out_of_order", "seen_by_the_wrong_user")
 SETTINGS = {
@@ -50,7 +52,10 @@ def script_of(folder: Path, messages: int) -> str:
     steps: list[dict[str, Any]] = [{"text": "said 0"}]
     for number in range(1, messages + 1):
         call = {"name": "bash", "args": {"command": f"echo {number} >> lines"}}
-        steps += [{"tool_calls": [call], "delay": 1.0}, {"text": f"said {number}", "delay": 0.5}]
+        steps += [
+            {"tool_calls": [call], "delay": THINKING_SECONDS},
+            {"text": f"said {number}", "delay": THINKING_SECONDS},
+        ]
     path = folder / "model.yaml"
     path.write_text(yaml.safe_dump(steps, sort_keys=False))
     return f"scripted:{path}"
