@@ -66,11 +66,12 @@ class Api:
         return JSONResponse(await self._registry.statuses(seen_by(caller_of(request))))
 
     async def create(self, request: Request) -> Response:
-        """Start a thread: {"folder", "text", "model", "repository"}. Return its id."""
+        """Start a thread: {"folder", "text", "model", "repository", "id" of the message}. Return its id."""
         body, caller = await json_body(request), caller_of(request)
         folder, text, model, place = (text_field(body, name) for name in ("folder", "text", "model", "repository"))
         caller.check_model(model)
-        thread = await self._registry.create(ThreadRequest(folder, model, caller.user, place.strip()), text)
+        wanted = ThreadRequest(folder, model, caller.user, place.strip(), text_field(body, "id")[:MAX_ID])
+        thread = await self._registry.create(wanted, text)
         return JSONResponse({"id": thread.thread_id}, 201)
 
     async def openapi(self, _: Request) -> Response:

@@ -21,7 +21,7 @@ PROBLEM: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEX
 ME: Schema = {"type": "object", "properties": {"name": TEXT, "admin": {"type": "boolean"}}}
 REFUSED: Schema = {"$ref": "#/components/schemas/Error"}
 ERROR: Schema = {"type": "object", "properties": {"error": PROBLEM}}
-NEW_THREAD: Schema = {"folder": TEXT, "text": TEXT, "model": TEXT, "repository": TEXT}
+NEW_THREAD: Schema = {"folder": TEXT, "text": TEXT, "model": TEXT, "repository": TEXT, "id": TEXT}
 TURN: Schema = {"turn": {"type": ["integer", "null"]}}
 THREAD = "/api/threads/{id}"
 

@@ -135,13 +135,13 @@ class ServerSession(ServerThread):
         self._events.task_done()
 
     async def idle(self) -> None:
-        """Wait until all events were read."""
+        """Wait until the turn that was begun here or runs on the server has ended, and its events were read."""
+        await self._resting.wait()
         await self._events.join()
 
     async def at_rest(self, *, runs_first: bool = False) -> None:  # noqa: ARG002  runs start turns on the server
-        """Wait until the turn that was begun here has ended, and its events were read."""
-        await self._resting.wait()
-        await self._events.join()
+        """Wait as `idle` does: background runs start turns on the server."""
+        await self.idle()
 
     async def close(self) -> None:
         """Stop reading. The thread continues on the server."""
@@ -234,7 +234,7 @@ class ServerSession(ServerThread):
 
     async def _begin(self, message: ops.UserInput) -> None:
         """Start a thread with its first message."""
-        body = {"folder": self.options.workspace, "text": message.text, "model": self.options.model}
+        body = {"folder": self.options.workspace, "text": message.text, "model": self.options.model, "id": message.id}
         self._wait_for("")
         try:
             created = await self._client.post("/api/threads", body)

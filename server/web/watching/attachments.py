@@ -76,6 +76,8 @@ class ThreadRequest:
     user: str = ""
     repository: str = ""
     """The address of a repository that is cloned into the folder of a user's thread."""
+    message_id: str = ""
+    """The id of the first message; "" lets the server choose one."""
 
 
 class Sessions(Protocol):

@@ -122,7 +122,8 @@ class Registry:
             raise UsageError(f"{folder[:200]!r} is not a folder", "give the absolute path of a folder on this machine")
         link = await self._sessions.create(wanted)
         thread = await self._open(link.thread_id, link)
-        await thread.submit({"type": "user_input", "text": text})
+        named = {"id": wanted.message_id} if wanted.message_id else {}
+        await thread.submit({"type": "user_input", "text": text, **named})
         return thread
 
     async def export(self, thread_id: str, name: str) -> str:
