@@ -91,6 +91,22 @@ async def test_a_thread_of_a_server_is_a_session_here(web: Web, lab: SavedServer
         assert [(row.id, row.turns) for row in rows] == [(thread, 1)]
 
 
+async def test_the_session_is_idle_when_its_first_message_needs_an_answer(web: Web, lab: SavedServer) -> None:
+    """A terminal asks about the calls as soon as the session is idle, so it must not be before they were read."""
+    model, folder = web.script({**BASH, "delay": 1.0}, {"text": "done"}), str(web.root / "work")
+    async with open_client(lab) as client, opened(client, "", folder=folder, model=model) as (session, seen):
+        message = UserInput("first")
+        await session.submit(message)
+        await session.idle()
+        assert seen[-1].type == "approval_required"
+        assert [event.data["id"] for event in seen if event.type == "processing"] == [message.id]
+        (request,) = seen[-1].data["requests"]
+        await session.submit(ExecApproval({request["id"]: Decision(type="reject")}))
+        await session.idle()
+        assert session.end is not None
+        assert session.end.text == "done"
+
+
 async def test_another_client_sees_a_running_turn_and_can_stop_it(web: Web, lab: SavedServer) -> None:
     wait = {"tool_calls": [{"name": "read", "args": {"path": "log"}}], "delay": 300}
     thread = web.start(wait, text="long")
