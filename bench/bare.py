@@ -5,6 +5,7 @@ Run by bench.overhead with the model id as its argument; the endpoint comes from
 
 import asyncio
 import sys
+from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.tools import tool
@@ -23,8 +24,9 @@ async def bash(command: str) -> str:
 
 async def main(model: str) -> None:
     agent = create_agent(ChatLiteLLM(model=model, streaming=True), [bash])
-    turn = {"messages": [{"role": "user", "content": "Go."}]}
-    async for part, _ in agent.astream(turn, {"recursion_limit": 100_000}, stream_mode="messages"):
+    turn: Any = {"messages": [{"role": "user", "content": "Go."}]}
+    parts: Any = agent.astream(turn, {"recursion_limit": 100_000}, stream_mode="messages")
+    async for part, _ in parts:
         if part.type == "AIMessageChunk" and part.text:
             print(part.text, end="", flush=True)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ml_intern.execution.call import ToolError, ToolResult, call_mark, is_saved_output, real_path
 from ml_intern.execution.recording.programs_used import ProgramsUsed
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Emit
+from ml_intern.graph.events import Emit, Listeners
 from ml_intern.graph.limits import TOOL_TIMEOUT_S, UNLIMITED, ApprovalMode
 from ml_intern.store.journal import CallKey
 
@@ -210,6 +210,7 @@ class Services:
     """None where no notifications are configured."""
     scopes: ThreadScopes = field(default_factory=ThreadScopes)
     account: HubAccount = field(default_factory=HubAccount)
+    listeners: Listeners = field(default_factory=Listeners)
 
     def artifacts(self, thread_id: str) -> Path:
         """Return the folder of a thread's artifact files."""
@@ -222,7 +223,9 @@ class Services:
     def in_current_mode(self, options: RunOptions, thread_id: str) -> RunOptions:
         """Return the options with the approval mode that the thread has now, which the user can change in a turn."""
         mode = self.scopes[thread_id].mode if thread_id in self.scopes else None
-        return options if mode is None else replace(options, approval_mode=mode())
+        if mode is None or mode() == options.approval_mode:
+            return options
+        return replace(options, approval_mode=mode())
 
     def context_limit(self, options: RunOptions) -> int:
         """Return the number of tokens above which to compact.

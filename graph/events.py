@@ -1,6 +1,9 @@
 """The events of a session: everything that an interface receives. A test freezes their names and fields."""
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -118,6 +121,41 @@ class Emit(Protocol):
 
     def __call__(self, type: str, /, **data: Any) -> None:
         """Send an event of this type."""
+
+
+Publish = Callable[[Mapping[str, Any]], None]
+"""Takes an event as {type, data}."""
+
+
+class Listeners:
+    """What takes the events of the threads that run in this process."""
+
+    def __init__(self) -> None:
+        self._publish: dict[str, Publish] = {}
+
+    @contextmanager
+    def added(self, thread_id: str, publish: Publish) -> Iterator[None]:
+        """Pass the events of a thread to `publish` during the block, until the current task is cancelled.
+
+        They may come from any thread; `publish` is called in that of the event loop.
+        """
+        loop, task, own = asyncio.get_running_loop(), asyncio.current_task(), threading.get_ident()
+
+        def take(event: Mapping[str, Any]) -> None:
+            if threading.get_ident() != own:
+                loop.call_soon_threadsafe(take, event)
+            elif task is None or not task.cancelling():
+                publish(event)
+
+        self._publish[thread_id] = take
+        try:
+            yield
+        finally:
+            del self._publish[thread_id]
+
+    def get(self, thread_id: str) -> Publish | None:
+        """Return what takes the events of a thread; None where LangGraph streams them."""
+        return self._publish.get(thread_id)
 
 
 def emitter(write: Callable[[dict[str, Any]], None]) -> Emit:

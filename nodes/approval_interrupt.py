@@ -20,10 +20,10 @@ from ml_intern.execution.policy_inputs import always_offers
 from ml_intern.execution.run import call_error, certain_failure, judge
 from ml_intern.execution.tool import Services, ToolContext
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import emitter
+from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, Outcome, open_calls
 from ml_intern.nodes.guards.collection import collection_answer, collection_question
-from ml_intern.nodes.results import options_of, results_not_run, thread_of
+from ml_intern.nodes.results import emit_of, options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.safety.policy import Verdict
 from ml_intern.store.checkpoints.saver import Saver
@@ -55,7 +55,7 @@ async def approval_interrupt(
     message, calls = open_calls(state["messages"])
     if message is None and not state.get("question"):
         return {}
-    context = tool_context(state, thread_of(runtime), options, services, emitter(runtime.stream_writer))
+    context = tool_context(state, thread_of(runtime), options, services, emit_of(runtime, services))
     question, before = state.get("question"), await _asked_before(config, runtime)
     verdicts = await _verdicts(calls, message, context) if message else []
     if before is None:
@@ -73,11 +73,11 @@ async def approval_interrupt(
     answer = interrupt(batch)
     decisions = repeated | _bind(answer, batch["action_requests"], {one.call.id: one.digest for one in judged})
     if question and decisions.get(question["id"], {"type": "reject"})["type"] == "reject":
-        return _stop(question, calls, message, runtime)
+        return _stop(question, calls, message, context.emit)
     return {"decisions": decisions, **collection_answer(decisions), **(_continue(state, question) if question else {})}
 
 
-async def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
+def route_approval(state: AgentState) -> Literal["execute_tools", "compact", "call_model", "__end__"]:
     """Run the open calls. End the turn if the user stopped it."""
     if open_calls(state["messages"])[1]:
         return "execute_tools"
@@ -206,16 +206,12 @@ def _decision(given: Any, request: dict[str, Any], digests: Mapping[str, str]) -
     return {**decision, "args": edited} if decision["type"] == "edit" else decision
 
 
-def _stop(
-    question: dict[str, Any], calls: list[MessageCall], message: AIMessage | None, runtime: Runtime[RunOptions]
-) -> dict[str, Any]:
+def _stop(question: dict[str, Any], calls: list[MessageCall], message: AIMessage | None, emit: Emit) -> dict[str, Any]:
     text = "Not run: the user stopped the turn."
     budget = question.get("kind") == "budget"
     outcome = Outcome(status="limit" if budget else "stopped", text=question["text"], exit_code=124 if budget else 1)
     return {
-        "messages": results_not_run(calls, message, text, "rejected", emitter(runtime.stream_writer))
-        if message
-        else [],
+        "messages": results_not_run(calls, message, text, "rejected", emit) if message else [],
         "question": None,
         "outcome": outcome,
     }

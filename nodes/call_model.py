@@ -12,7 +12,7 @@ from ml_intern.configs.errors import LimitReached
 from ml_intern.execution.inbox import Steered
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import emitter
+from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import sent_effort
 from ml_intern.graph.state import AgentState, Outcome
 from ml_intern.models.errors import ContextOverflow
@@ -20,7 +20,7 @@ from ml_intern.models.gateway import ModelRequest
 from ml_intern.nodes.guards.budget import hard_cap, question_before_turn
 from ml_intern.nodes.prompt import request_prefix
 from ml_intern.nodes.redaction import RedactingEmit, redacted_message
-from ml_intern.nodes.results import options_of, repair, thread_of
+from ml_intern.nodes.results import emit_of, options_of, repair, thread_of
 from ml_intern.nodes.run_news import unreported_news
 
 
@@ -31,17 +31,17 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     the next call of this node sends them.
     """
     options = options_of(runtime, services)
-    thread_id = thread_of(runtime)
+    thread_id, emit = thread_of(runtime), emit_of(runtime, services)
     if question := await question_before_turn(state, options, services, thread_id):
         return {"question": question}
     if steered := _steered(thread_id, services):
-        return _with_steered(state, steered, runtime)
+        return _with_steered(state, steered, emit)
     repaired = repair(state["messages"])
     messages = repaired if repaired is not None else state["messages"]
     news = await unreported_news(services.store, thread_id, state.get("reported_runs", []))
     request = _request(state, [*messages, *news.messages], options, services, thread_id)
     try:
-        reply = await services.models.complete(request, RedactingEmit(emitter(runtime.stream_writer)))
+        reply = await services.models.complete(request, RedactingEmit(emit))
     except ContextOverflow:
         return _after_overflow(state)
     except LimitReached as reached:
@@ -60,11 +60,11 @@ async def call_model(state: AgentState, runtime: Runtime[RunOptions], *, service
     if news.ids:
         update["reported_runs"] = [*state.get("reported_runs", []), *news.ids]
         update["taint"] = list(dict.fromkeys([*(state.get("taint") or []), *news.sources]))
-    _announce(message, runtime)
+    _announce(message, emit)
     return update
 
 
-async def route_model(state: AgentState) -> Literal["compact", "doom_check", "__end__"]:
+def route_model(state: AgentState) -> Literal["compact", "doom_check", "__end__"]:
     """Go to compact after an overflow, and to doom_check after a reply or a message of the user.
 
     End the turn if the budget allows no request.
@@ -79,9 +79,9 @@ def _steered(thread_id: str, services: Services) -> Sequence[Steered]:
     return inbox.take_steered() if inbox is not None else ()
 
 
-def _with_steered(state: AgentState, steered: Sequence[Steered], runtime: Runtime[RunOptions]) -> dict[str, Any]:
+def _with_steered(state: AgentState, steered: Sequence[Steered], emit: Emit) -> dict[str, Any]:
     """Add messages of the user. What the user rejected before may be asked about again, as after every message."""
-    emit, sources = emitter(runtime.stream_writer), [source for one in steered for source in one.sources]
+    sources = [source for one in steered for source in one.sources]
     for one in steered:
         emit("steered", turn=state.get("turn", 0), text=one.message.text, id=one.message.id)
     return {
@@ -121,8 +121,8 @@ def _after_overflow(state: AgentState) -> dict[str, Any]:
     }
 
 
-def _announce(message: AIMessage, runtime: Runtime[RunOptions]) -> None:
-    emitter(runtime.stream_writer)(
+def _announce(message: AIMessage, emit: Emit) -> None:
+    emit(
         "assistant_message",
         message_id=message.id,
         text=message.text,

@@ -16,14 +16,14 @@ from ml_intern.configs.errors import LimitReached
 from ml_intern.configs.paths import private_folder
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, Outcome, estimate_tokens
 from ml_intern.models.errors import ContextOverflow
 from ml_intern.models.gateway import ModelRequest
 from ml_intern.nodes.compaction.shorten import TokenAllowance, shortened, transcript
 from ml_intern.nodes.guards.budget import hard_cap
 from ml_intern.nodes.prompt import prompt, request_prefix
-from ml_intern.nodes.results import options_of, thread_of
+from ml_intern.nodes.results import emit_of, options_of, thread_of
 from ml_intern.store.lock import file_error
 
 MAX_OVERFLOWS = 3
@@ -74,7 +74,7 @@ async def compact(state: AgentState, runtime: Runtime[RunOptions], *, services: 
     }
 
 
-async def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
+def route_compact(state: AgentState) -> Literal["call_model", "__end__"]:
     """Go to call_model. End the run after a compaction that the user requested or that failed."""
     return "__end__" if state.get("outcome") else "call_model"
 
@@ -94,7 +94,7 @@ def _work(state: AgentState, runtime: Runtime[RunOptions], services: Services) -
         services=services,
         thread_id=thread_of(runtime),
         keep=(state.get("compaction") or {}).get("keep", ""),
-        emit=emitter(runtime.stream_writer),
+        emit=emit_of(runtime, services),
         cap_usd=hard_cap(state, options),
         artifact=services.artifacts(thread_of(runtime)) / f"compaction-{uuid4().hex}.md",
     )

@@ -11,13 +11,13 @@ from langgraph.types import Overwrite
 from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.events import Emit
 from ml_intern.graph.limits import UNLIMITED
 from ml_intern.graph.state import AgentState, Outcome, is_user_message, note, open_calls
 from ml_intern.nodes.guards.budget import budget_exhausted, check_budget, current_cap, persistent_counters, question
 from ml_intern.nodes.guards.quota import MAX_REMINDERS, REPORT_AT, quota_used
 from ml_intern.nodes.guards.repetition import call_signature, progressed, repeated_again, repeats
-from ml_intern.nodes.results import options_of, results_not_run, thread_of
+from ml_intern.nodes.results import emit_of, options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.nodes.verification import (
     MAX_CONTRADICTED,
@@ -67,7 +67,7 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
         return {}
     if is_user_message(state["messages"][-1]):  # sent to the running turn
         return {"guard": persistent_counters(state.get("guard")), "recent_calls": Overwrite([])}
-    options, emit = options_of(runtime, services), emitter(runtime.stream_writer)
+    options, emit = options_of(runtime, services), emit_of(runtime, services)
     turn = Turn(state, options, services, thread_of(runtime), dict(state.get("guard") or {}), emit)
     message, calls = open_calls(state["messages"])
     if message is None:
@@ -81,7 +81,7 @@ async def doom_check(state: AgentState, runtime: Runtime[RunOptions], *, service
     return {**update, "guard": turn.guard}
 
 
-async def route_check(
+def route_check(
     state: AgentState,
 ) -> Literal["approval_interrupt", "execute_tools", "compact", "call_model", "__end__"]:
     """Send open calls to approval, the check of an answer to the tools, and corrections to the model."""

@@ -13,11 +13,11 @@ from ml_intern.execution.calls import tool_call, tool_context
 from ml_intern.execution.run import run_call
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Emit, emitter
+from ml_intern.graph.events import Emit
 from ml_intern.graph.state import AgentState, as_run, open_calls, result_message
 from ml_intern.nodes.guards.budget import with_cap
 from ml_intern.nodes.guards.repetition import signature
-from ml_intern.nodes.results import options_of, results_not_run, thread_of
+from ml_intern.nodes.results import emit_of, options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.nodes.verification import asked_answer, prepare_evidence, run_verification, verdict_on
 
@@ -36,7 +36,7 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
         return {}
     if (files := services.scopes[thread_id].files) is not None:
         await files.settled()
-    emit = emitter(runtime.stream_writer)
+    emit = emit_of(runtime, services)
     batch = _Batch(state, message, thread_id, with_cap(state, options), services, emit)
     answers: list[AnyMessage] = []
     for group in _groups(calls, services):
@@ -44,7 +44,7 @@ async def execute_tools(state: AgentState, runtime: Runtime[RunOptions], *, serv
     return {"messages": answers, "recent_calls": batch.signatures(calls), "decisions": {}, **batch.updates}
 
 
-async def route_tools(state: AgentState) -> Literal["doom_check", "compact", "call_model", "__end__"]:
+def route_tools(state: AgentState) -> Literal["doom_check", "compact", "call_model", "__end__"]:
     """Go back to the model unless the turn has an outcome, or to doom_check with the verdict on an answer."""
     if not state.get("outcome") and verdict_on(state) is not None:
         return "doom_check"

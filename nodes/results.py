@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
-from ml_intern.graph.events import Emit
+from ml_intern.graph.events import Emit, emitter
 from ml_intern.graph.state import Accumulated, result_message
 
 
@@ -23,6 +23,11 @@ def thread_of(runtime: Runtime[Any]) -> str:
 def options_of(runtime: Runtime[RunOptions], services: Services) -> RunOptions:
     """Return the options of the run, with the approval mode in force now."""
     return services.in_current_mode(runtime.context or services.defaults, thread_of(runtime))
+
+
+def emit_of(runtime: Runtime[Any], services: Services) -> Emit:
+    """Return the Emit of a run: straight to the session that runs it, otherwise to LangGraph's stream."""
+    return emitter(services.listeners.get(thread_of(runtime)) or runtime.stream_writer)
 
 
 def results_not_run(

@@ -162,6 +162,8 @@ class Rules:
 
     def merged_with(self, other: "Rules") -> "Rules":
         """Return the union of both sets of rules."""
+        if not other.rules and not other.warnings:
+            return self
         return Rules((*self.rules, *other.rules), (*self.warnings, *other.warnings))
 
     @cached_property

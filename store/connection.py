@@ -1,6 +1,6 @@
 """The interface between the tables and a database: what the connections of SQLite and PostgreSQL have in common."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -45,6 +45,19 @@ class ThreadDatabase(Protocol):
 
     async def read(self, work: Callable[[SqlConnection], T]) -> T:
         """Run `work`, which changes nothing. Raises the store's errors."""
+        ...
+
+    async def read_kept(self, table: str, key: Hashable, work: Callable[[SqlConnection], T]) -> T:
+        """Return the result of `work`, which reads one table, or the one kept under `key` while the table is the same.
+
+        A change by another process is noticed with the next transaction of this one.
+        """
+        ...
+
+    async def write_kept(
+        self, table: str, work: Callable[[SqlConnection], tuple[Hashable, T]], *, synced: bool = True
+    ) -> T:
+        """Run `work` in one transaction like `write`, and keep its result under the key that it returns."""
         ...
 
     async def write(self, work: Callable[[SqlConnection], T], *, synced: bool = True) -> T:

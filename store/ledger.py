@@ -197,7 +197,9 @@ class Ledger:
 
     async def total(self, root_id: str) -> Totals:
         """Return the totals of a tree of agents: the thread `root_id` and all threads below it."""
-        return await self._database.read(lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone()))
+        return await self._database.read_kept(
+            "ledger", root_id, lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone())
+        )
 
     async def thread_total(self, root_id: str, thread_id: str) -> Totals:
         """Return the totals of one thread of a tree, without its sub-agents."""
@@ -233,13 +235,13 @@ class Ledger:
         )
 
     async def _close(self, statement: str, values: tuple[float | str | None, ...], *, synced: bool = True) -> Totals:
-        def close(connection: SqlConnection) -> Totals:
+        def close(connection: SqlConnection) -> tuple[str, Totals]:
             rows = connection.execute(statement, values).fetchall()
             if not rows:
                 raise ValueError(f"there is no open entry {values[-1]} in the ledger")
-            return Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
+            return rows[0][0], Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
 
-        return await self._database.write(close, synced=synced)
+        return await self._database.write_kept("ledger", close, synced=synced)
 
 
 _COMMITTED = (

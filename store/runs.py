@@ -197,8 +197,8 @@ class Runs:
     async def has_any(self, thread_id: str) -> bool:
         """Return whether the thread ever started a run."""
         query = "SELECT EXISTS (SELECT 1 FROM runs WHERE thread_id = ?)"
-        return bool(
-            (await self._database.read(lambda connection: connection.execute(query, (thread_id,)).fetchone()))[0]
+        return await self._database.read_kept(
+            "runs", ("any", thread_id), lambda connection: bool(connection.execute(query, (thread_id,)).fetchone()[0])
         )
 
     async def pending(self, thread_id: str) -> bool:

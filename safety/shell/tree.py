@@ -6,7 +6,7 @@ Rendering is a best effort to recognize denied commands. A word with an expansio
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import tree_sitter
 import tree_sitter_bash
@@ -143,6 +143,13 @@ def _parser() -> tree_sitter.Parser:
 
 def parse(text: str, variables: Mapping[str, str]) -> Shell:
     """Parse `text`. `variables` (such as HOME) and the text's own literal assignments are expanded in words."""
+    return _parsed(text, tuple(variables.items()))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, pairs: tuple[tuple[str, str], ...]) -> Shell:
+    """Parse once: policy, the tool and the evidence look at the same command."""
+    variables = dict(pairs)
     root = _parser().parse(_for_grammar(text).encode("utf-8", "surrogatepass")).root_node
     collector = _Collector(text, dict(variables))
     shell = collector.collect(root)

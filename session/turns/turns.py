@@ -1,6 +1,6 @@
 """The turns of one thread: begin, close open calls, undo, redo and fork."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,6 +15,7 @@ from ml_intern.execution.calls import silent, tool_context
 from ml_intern.execution.cut_off import record_cut_off
 from ml_intern.execution.tool import Services
 from ml_intern.graph.context import RunOptions
+from ml_intern.graph.events import Publish
 from ml_intern.graph.operations import UserInput
 from ml_intern.graph.state import STEERED, TYPED, AgentState, Outcome, is_user_message, note, open_calls, with_images
 from ml_intern.nodes.guards.budget import persistent_counters
@@ -81,16 +82,16 @@ class Turns:
         """Return the state at the head or at one checkpoint."""
         return await self.app.aget_state(self.config(checkpoint_id))
 
-    async def run(self, start: Any, options: RunOptions, publish: Callable[[Mapping[str, Any]], None]) -> StateSnapshot:
+    async def run(self, start: Any, options: RunOptions, publish: Publish) -> StateSnapshot:
         """Run the graph until the turn ends or waits for an approval, and return the state. Events go to `publish`.
 
         `start` is an input of the graph; None continues where the thread stopped.
         """
-        stream = self.app.astream(
-            start, self.config(), context=options, stream_mode=["custom"], version="v2", durability="sync"
-        )
-        async for part in stream:
-            publish(cast(Mapping[str, Any], part["data"]))
+        # Without a stream mode, LangGraph runs a step's only node in this task, and not in tasks of its own.
+        steps = self.app.astream(start, self.config(), context=options, stream_mode=[], durability="sync")
+        with self.services.listeners.added(self.thread_id, publish):
+            async for _ in steps:
+                pass
         return await self.snapshot()
 
     async def begin(self, message: UserInput, options: RunOptions, files: str = "") -> int:

@@ -1,4 +1,4 @@
-"""The checkpointer: LangGraph's SQLite saver on ml-intern's tables, strict and with one commit per superstep."""
+"""The checkpointer: LangGraph's SQLite saver on ml-intern's tables, strict and with few commits."""
 
 import asyncio
 import json
@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 WRITE_DELAY_SECONDS = 0.1
 """The longest that a task's writes wait to be committed together with the checkpoint that consumes them."""
+MAX_WAITING = 8
+"""Most writes that wait for the next transaction, so that a graph without other transactions reports a full disk."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Saver(AsyncSqliteSaver):
     """Checkpoints of all threads in the thread database.
 
     The writes of a finished task are committed in one transaction with the checkpoint that consumes them, or after
-    WRITE_DELAY_SECONDS. Writes that no checkpoint may follow (interrupts, answers, errors) are committed at once.
+    WRITE_DELAY_SECONDS. A checkpoint within a turn is committed with the next transaction, which precedes each call of
+    a model or tool. Writes that no checkpoint may follow (interrupts, answers, errors) are committed at once.
     A transaction with a user message removes it from the queue.
     Decoding creates only the serializer's safe types.
     """
@@ -112,7 +115,8 @@ class Saver(AsyncSqliteSaver):
     ) -> RunnableConfig:
         """Save a checkpoint with its uncommitted writes. They are on disk when this returns.
 
-        Within a turn they are committed, and on disk when the next model call or tool call starts.
+        Within a turn, they are committed with the next transaction, and on disk when the next model call or tool call
+        starts.
         """
         namespace, parent = _namespace(config), get_checkpoint_id(config)
         ref = CheckpointRef(
@@ -120,10 +124,14 @@ class Saver(AsyncSqliteSaver):
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
         delivered = user_messages(checkpoint["channel_values"].items())
-        within_turn = ref.source == "loop" and not checkpoint["channel_values"].get("outcome")
-        await self._commit(
-            namespace, ref, self._encode(config, checkpoint, metadata), delivered, synced=not within_turn
-        )
+        within_turn = ref.source == "loop" and any(map(_starts_a_step, checkpoint["channel_values"]))
+        raw = self._encode(config, checkpoint, metadata)
+        if within_turn and self._database.waiting < MAX_WAITING:
+            self._database.write_later(
+                self._saving(namespace, self._uncommitted.pop(namespace, []), ref, raw, delivered)
+            )
+        else:
+            await self._commit(namespace, ref, raw, delivered)
         self._new[namespace] = ref.id
         return _config(namespace, checkpoint["id"])
 
@@ -148,9 +156,10 @@ class Saver(AsyncSqliteSaver):
         return self._new.get(ThreadNamespace(thread_id)) == id
 
     async def flush(self) -> None:
-        """Commit all queued writes."""
+        """Commit all queued writes and the checkpoints that wait for a transaction."""
         for namespace in list(self._uncommitted):
             await self._commit(namespace)
+        await self._database.flush()
 
     async def finish(self) -> None:
         """Commit all queued writes and stop the timer."""
@@ -172,7 +181,7 @@ class Saver(AsyncSqliteSaver):
             latest = found.id if id is None else tables.latest_id(connection, namespace)
             return latest, self._tuple(connection, namespace, found)
 
-        latest, found = await self._read(namespace, load)
+        latest, found = await self._read(load)
         if latest:
             ensure_later_ids(latest)
         return found
@@ -186,16 +195,12 @@ class Saver(AsyncSqliteSaver):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Yield checkpoints, latest first; `filter` compares metadata keys."""
-        await self.flush()
         selection = _CheckpointFilter(config or {}, filter or {}, get_checkpoint_id(before) if before else None)
-        for found in await self._database.read(
-            lambda connection: list(islice(self._select(connection, selection), limit))
-        ):
+        for found in await self._read(lambda connection: list(islice(self._select(connection, selection), limit))):
             yield found
 
     async def task_paths(self, thread_id: str) -> Mapping[tuple[str, str, str], str]:
         """Return the path of each task that wrote, by namespace, checkpoint and task."""
-        await self.flush()
 
         def select(connection: sqlite3.Connection) -> dict[tuple[str, str, str], str]:
             return {
@@ -204,7 +209,7 @@ class Saver(AsyncSqliteSaver):
                 for task in tables.load_all_writes(connection, namespace)
             }
 
-        return await self._database.read(select)
+        return await self._read(select)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a thread."""
@@ -231,13 +236,13 @@ class Saver(AsyncSqliteSaver):
                 else {channel: {"writes": []} for channel in channels}
             )
 
-        return await self._read(namespace, load)
+        return await self._read(load)
 
     def _flush_soon(self) -> None:
         self._timer = None
         if self._uncommitted:
             self._flushing = asyncio.create_task(self.flush())
-            # Failed writes stay queued, and the next commit reports the error.
+            # Failed writes stay queued, and the next transaction reports the error.
             self._flushing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _commit(
@@ -246,35 +251,41 @@ class Saver(AsyncSqliteSaver):
         ref: CheckpointRef | None = None,
         raw: bytes = b"",
         delivered: Sequence[str] = (),
-        *,
-        synced: bool = True,
     ) -> None:
-        """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued.
-
-        `delivered` are the ids of the user messages in the checkpoint itself.
-        """
+        """Commit a namespace's queued writes and a checkpoint in one transaction. On failure the writes stay queued."""
         writes = self._uncommitted.pop(namespace, [])
         if not writes and ref is None:
             return
+        try:
+            await self._database.write(self._saving(namespace, writes, ref, raw, delivered))
+        except BaseException:
+            # Committing writes twice is harmless.
+            self._uncommitted[namespace] = writes + self._uncommitted.get(namespace, [])
+            raise
+
+    def _saving(
+        self,
+        namespace: ThreadNamespace,
+        writes: Sequence[TaskBytes],
+        ref: CheckpointRef | None,
+        raw: bytes,
+        delivered: Sequence[str],
+    ) -> Callable[[sqlite3.Connection], None]:
+        """Return what saves writes and a checkpoint. `delivered` are the ids of the user messages in the checkpoint."""
+        ids = [*delivered, *(id for one in writes for id in one.messages)]
 
         def save(connection: sqlite3.Connection) -> None:
             for id in {task.checkpoint_id for task in writes} | ({ref.id} if ref else set()):
                 self._histories.forget(namespace, id)
             tables.save_writes(connection, namespace, writes)
-            delete_queued(connection, namespace.thread_id, [*delivered, *(id for one in writes for id in one.messages)])
+            delete_queued(connection, namespace.thread_id, ids)
             if ref:
                 tables.save_checkpoint(connection, namespace, ref, raw)
 
-        try:
-            await self._database.write(save, synced=synced)
-        except BaseException:
-            self._uncommitted[namespace] = writes + self._uncommitted.get(
-                namespace, []
-            )  # committing writes twice is harmless
-            raise
+        return save
 
-    async def _read(self, namespace: ThreadNamespace, work: Callable[[sqlite3.Connection], T]) -> T:
-        await self._commit(namespace)
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self.flush()
         return await self._database.read(work)
 
     def _encode(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> bytes:
@@ -380,6 +391,11 @@ class Saver(AsyncSqliteSaver):
     def _values(self, connection: sqlite3.Connection, namespace: ThreadNamespace, id: str) -> Mapping[str, Any]:
         found = tables.load_checkpoint(connection, namespace, id)
         return self._decode(found)[0]["channel_values"] if found else {}
+
+
+def _starts_a_step(channel: str) -> bool:
+    """Return whether a channel with a value makes LangGraph run a node."""
+    return channel.startswith("branch:to:")
 
 
 def _namespace(config: RunnableConfig) -> ThreadNamespace:

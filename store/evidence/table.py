@@ -49,13 +49,7 @@ class EvidenceTable:
 
     async def list(self, thread_id: str, kind: Kind) -> Sequence[EvidenceRow]:
         """Return the evidence of one kind in a thread, in the order in which it was written."""
-
-        def read(connection: SqlConnection) -> list[EvidenceRow]:
-            query = "SELECT kind, ref, body, created FROM evidence WHERE thread_id = ? AND kind = ? ORDER BY rowid"
-            found = connection.execute(query, (thread_id, kind))
-            return [EvidenceRow(kind, ref, json.loads(body), created) for kind, ref, body, created in found]
-
-        return await self._database.read(read)
+        return await self._database.read(lambda connection: _select(connection, thread_id, kind))
 
     async def unlock(self, thread_id: str, path: str) -> None:
         """Let a locked file change, as the user allowed. Its changes are reported from then on."""
@@ -65,7 +59,17 @@ class EvidenceTable:
 
     async def locked(self, thread_id: str) -> tuple[str, ...]:
         """Return the paths of the files that a thread must not change."""
-        return tuple(row.ref for row in await self.list(thread_id, "lock") if row.body["kind"] == "lock")
+
+        def read(connection: SqlConnection) -> tuple[str, ...]:
+            return tuple(row.ref for row in _select(connection, thread_id, "lock") if row.body["kind"] == "lock")
+
+        return await self._database.read_kept("evidence", thread_id, read)
+
+
+def _select(connection: SqlConnection, thread_id: str, kind: Kind) -> list[EvidenceRow]:
+    query = "SELECT kind, ref, body, created FROM evidence WHERE thread_id = ? AND kind = ? ORDER BY rowid"
+    found = connection.execute(query, (thread_id, kind))
+    return [EvidenceRow(kind, ref, json.loads(body), created) for kind, ref, body, created in found]
 
 
 def _insertion(thread_id: str, kind: Kind, ref: str, body: Mapping[str, Any]) -> Callable[[SqlConnection], None]:

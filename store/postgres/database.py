@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NoReturn, TypeVar
@@ -78,6 +78,25 @@ class PostgresDatabase:
     async def read(self, work: Callable[[SqlConnection], T]) -> T:
         """Run `work`, which changes nothing. Raises the store's errors, see `postgres_error`."""
         return await self._run(lambda: work(TableConnection(self._connected())))
+
+    async def read_kept(
+        self,
+        table: str,  # noqa: ARG002  nothing is kept, since other machines change the tables, too
+        key: Hashable,  # noqa: ARG002
+        work: Callable[[SqlConnection], T],
+    ) -> T:
+        """Run `work`, which reads one table."""
+        return await self.read(work)
+
+    async def write_kept(
+        self,
+        table: str,  # noqa: ARG002
+        work: Callable[[SqlConnection], tuple[Hashable, T]],
+        *,
+        synced: bool = True,
+    ) -> T:
+        """Run `work` in one transaction like `write`, and return its result without the key."""
+        return (await self.write(work, synced=synced))[1]
 
     async def write(self, work: Callable[[SqlConnection], T], *, synced: bool = True) -> T:
         """Run `work` in one serializable transaction, which is on disk when this returns. It may run more than once.

@@ -5,11 +5,11 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import aiosqlite
 
@@ -17,6 +17,7 @@ from ml_intern.configs.errors import DatabaseUnusable, DiskFull, MLInternError, 
 from ml_intern.configs.paths import private_folder
 from ml_intern.store.lock import file_error, open_lock_file, try_lock
 from ml_intern.store.recovery.files import damaged, find_damage, is_damage, stamp, sync
+from ml_intern.store.sqlite.cache import TableCache
 from ml_intern.store.sqlite.schema import APPLICATION_ID, CHANGES, SCHEMA_VERSION, TABLES
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ WAL_PAGES = 256
 _UNCHECKED = b"check"
 """Content of the mark of a database in which damage was found: it is checked when it is opened next."""
 
+_NOTHING = object()
 _TABLE_COUNT = "SELECT count(*) FROM sqlite_schema"
 
 
@@ -48,6 +50,7 @@ class Database(aiosqlite.Connection):
         self._unsynced = False
         """Whether a committed transaction may not be on disk yet."""
         self._later: list[Callable[[sqlite3.Connection], object]] = []
+        self._cache = TableCache()
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         super().__init__(self._connect_file, iter_chunk_size=64)
@@ -57,6 +60,32 @@ class Database(aiosqlite.Connection):
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the database's thread. Raises the store's errors, see `store_error`."""
         return await self._run_on_thread(work)
+
+    async def read_kept(self, table: str, key: Hashable, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of `work`, which reads one table, or the one kept under `key` while the table is the same.
+
+        A change by another process is noticed with the next transaction of this one.
+        """
+        kept = self._cache.find(table, key, _NOTHING)
+        if kept is not _NOTHING and self._unusable is None:  # without transactions, no change would be noticed
+            return cast(T, kept)
+        version = self._cache.version(table)
+        result = await self.read(work)
+        self._cache.keep(table, key, version, result)
+        return result
+
+    async def write_kept(
+        self, table: str, work: Callable[[sqlite3.Connection], tuple[Hashable, T]], *, synced: bool = True
+    ) -> T:
+        """Run `work` in one transaction like `write`, and keep its result under the key that it returns."""
+
+        def versioned(connection: sqlite3.Connection) -> tuple[Hashable, T, int]:
+            key, result = work(connection)
+            return key, result, self._cache.version(table)
+
+        key, result, version = await self.write(versioned, synced=synced)
+        self._cache.keep(table, key, version, result)
+        return result
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
         """Run `work` in one transaction, which is on disk when this returns. It is rolled back if `work` raises.
@@ -97,16 +126,33 @@ class Database(aiosqlite.Connection):
             connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._syncs = synced
         before = connection.total_changes
-        result = _transaction(work, connection)
+        result = _transaction(self._noticing(work), connection)
         if synced and self._unsynced and connection.total_changes == before:  # SQLite had nothing to write
             sync(self.path.with_name(self.path.name + "-wal"))
         self._unsynced = not synced
         return result
 
+    def _noticing(self, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+        def noticed(connection: sqlite3.Connection) -> T:
+            self._cache.notice_others(connection)
+            return work(connection)
+
+        return noticed
+
     def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Run `work` in the next transaction, or in one of its own after LATER_SECONDS. It may run more than once."""
         self._later.append(work)
         self._set_timer()
+
+    @property
+    def waiting(self) -> int:
+        """The number of writes that wait for the next transaction."""
+        return len(self._later)
+
+    async def flush(self) -> None:
+        """Perform what waits since `write_later`. It is on disk when this returns."""
+        if self._later:
+            await self.write(lambda _: None)
 
     def _set_timer(self) -> None:
         if self._timer is None:
@@ -156,8 +202,8 @@ class Database(aiosqlite.Connection):
         if self._writing is not None:
             await asyncio.wait([self._writing])
         try:
-            if self._unsynced:
-                with suppress(MLInternError):  # it is committed, and the disk is not certain to work
+            if self._later or self._unsynced:
+                with suppress(MLInternError):  # what must not be lost was flushed, or is committed
                     await self.write(lambda _: None)
         finally:
             await super().close()
@@ -191,7 +237,7 @@ class Database(aiosqlite.Connection):
 
     def _prepared(self, mark: int) -> sqlite3.Connection:
         try:
-            return _prepare(self.path, mark)
+            return _prepare(self.path, mark, self._cache)
         except DiskFull as error:
             self._unusable = error
             return _open_for_reading(self.path, error)
@@ -266,26 +312,27 @@ def _secure(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _prepare(path: Path, mark: int) -> sqlite3.Connection:
-    """Connect. After an unclean end, the first process to open the file checks it for damage."""
+def _prepare(path: Path, mark: int, cache: TableCache) -> sqlite3.Connection:
+    """Connect, and let the cache notice changes. After an unclean end, the first process to open the file checks it."""
     is_exclusive = _wait_for_mark(path, mark)
     try:
         if is_exclusive and (_size(path.with_name(path.name + "-wal")) or os.fstat(mark).st_size):
             if finding := find_damage(path):
                 raise damaged(path, finding)
             os.ftruncate(mark, 0)
-        connection = _connect(path)
+        connection = _connect(path, cache)
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     try_lock(mark, shared=True)
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, cache: TableCache) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _pragmas(connection)
         _transaction(partial(_check_schema, path), connection)
+        cache.watch(connection)
     except BaseException:
         connection.close()
         raise

@@ -1,8 +1,12 @@
 """The names and fields of events are frozen, because every interface depends on them."""
 
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
-from ml_intern.graph.events import EVENTS, emitter
+from ml_intern.graph.events import EVENTS, Listeners, emitter
 
 FROZEN = {
     "ready": "model tools version cwd approval_mode sandbox max_iterations max_budget_usd unpriced_models notes",
@@ -48,3 +52,30 @@ def test_an_event_with_other_fields_raises() -> None:
     with pytest.raises(ValueError, match="interrupted takes"):
         emit("interrupted", why="because")
     assert sent == [{"type": "interrupted", "data": {"reason": "because"}}]
+
+
+async def test_events_of_a_run_reach_its_listener_from_any_thread_until_the_run_is_cancelled() -> None:
+    listeners, begun, seen = Listeners(), asyncio.Event(), list[tuple[Mapping[str, Any], bool]]()
+    loop = asyncio.get_running_loop()
+
+    def publish(event: Mapping[str, Any]) -> None:
+        seen.append((event, asyncio.get_running_loop() is loop))
+
+    async def run() -> None:
+        with listeners.added("t", publish):
+            take = listeners.get("t")
+            assert take is not None
+            take({"type": "first"})
+            await asyncio.to_thread(take, {"type": "second"})
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                take({"type": "late"})
+
+    task = asyncio.create_task(run())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert seen == [({"type": "first"}, True), ({"type": "second"}, True)]
+    assert listeners.get("t") is None

@@ -13,11 +13,14 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Overwrite
 
 from ml_intern.configs.errors import DatabaseUnusable, DiskFull
+from ml_intern.graph.state import AgentState
 from ml_intern.store.checkpoints.packing import TASK_DICTIONARY, deflate
 from ml_intern.store.checkpoints.saver import Saver
+from ml_intern.store.journal import CallKey
 from ml_intern.store.store import DATABASE_NAME, Store
 from tests.store.conftest import Start, finish, query, read_line
 from tests.store.graphs import Agent, config, question
@@ -43,6 +46,24 @@ async def test_another_process_finds_the_state_of_a_run(store: Store, home: Path
     assert ids(found) == ids(values)
     assert len(found["messages"]) == 11
     assert found["recent_calls"] == values["recent_calls"]
+
+
+async def test_the_steps_before_a_call_are_on_disk_when_its_start_is(store: Store, home: Path) -> None:
+    found = []
+
+    async def reply(state: AgentState) -> dict[str, Any]:
+        return {"iteration": 1}
+
+    async def call(state: AgentState) -> dict[str, Any]:
+        await store.journal.start(CallKey("t", "message", 0), "bash", "digest")
+        found.append(query(home, "SELECT count(*) FROM checkpoints"))
+        return {}
+
+    graph = StateGraph(AgentState)
+    graph.add_sequence([reply, call]).add_edge(START, "reply")
+    await graph.compile(checkpointer=await store.saver()).ainvoke({"iteration": 0}, config("t"), durability="sync")
+    found.append(query(home, "SELECT count(*) FROM checkpoints"))
+    assert found == [[(3,)], [(4,)]]
 
 
 async def test_undo_redo_and_compaction_preserve_every_branch(store: Store) -> None:
