@@ -124,16 +124,17 @@ class Saver(AsyncSqliteSaver):
             frozenset(checkpoint["channel_values"]),
         )  # fmt: skip
         delivered = user_messages(checkpoint["channel_values"].items())
-        within_turn = ref.source == "loop" and any(map(_starts_a_step, checkpoint["channel_values"]))
         raw = self._encode(config, checkpoint, metadata)
-        if within_turn and self._database.waiting < MAX_WAITING:
-            self._database.write_later(
-                self._saving(namespace, self._uncommitted.pop(namespace, []), ref, raw, delivered)
-            )
+        if self._is_within_turn(namespace, ref) and self._database.waiting < MAX_WAITING:
+            self._database.write_later(self._saving(namespace, self._uncommitted.pop(namespace), ref, raw, delivered))
         else:
             await self._commit(namespace, ref, raw, delivered)
         self._new[namespace] = ref.id
         return _config(namespace, checkpoint["id"])
+
+    def _is_within_turn(self, namespace: ThreadNamespace, ref: CheckpointRef) -> bool:
+        """Whether a step of a running turn, whose writes were queued just now, is followed by another step."""
+        return ref.source == "loop" and namespace in self._uncommitted and any(map(_starts_a_step, ref.channels))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
