@@ -223,9 +223,7 @@ class Services:
     def in_current_mode(self, options: RunOptions, thread_id: str) -> RunOptions:
         """Return the options with the approval mode that the thread has now, which the user can change in a turn."""
         mode = self.scopes[thread_id].mode if thread_id in self.scopes else None
-        if mode is None or mode() == options.approval_mode:
-            return options
-        return replace(options, approval_mode=mode())
+        return options if mode is None or mode() == options.approval_mode else replace(options, approval_mode=mode())
 
     def context_limit(self, options: RunOptions) -> int:
         """Return the number of tokens above which to compact.

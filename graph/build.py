@@ -23,7 +23,7 @@ from ml_intern.nodes.call_model import call_model, route_model
 from ml_intern.nodes.compact import compact, route_compact
 from ml_intern.nodes.doom_check import doom_check, route_check
 from ml_intern.nodes.execute_tools import execute_tools, route_tools
-from ml_intern.nodes.routing import Route, route_start
+from ml_intern.nodes.routing import Router, route_start
 
 AgentGraph = StateGraph[AgentState, RunOptions, AgentState, AgentState]
 
@@ -34,9 +34,9 @@ def build_graph(services: Services) -> AgentGraph:
 
     def add(node: Callable[..., Any], route: Callable[[AgentState], str], *targets: str) -> None:
         graph.add_node(node.__name__, partial(node, services=services))
-        graph.add_conditional_edges(node.__name__, Route(route), list(targets))
+        graph.add_conditional_edges(node.__name__, Router(route), list(targets))
 
-    graph.add_conditional_edges(START, Route(route_start), ["compact", "call_model"])
+    graph.add_conditional_edges(START, Router(route_start), ["compact", "call_model"])
     add(call_model, route_model, "compact", "doom_check", END)
     add(compact, route_compact, "call_model", END)
     add(doom_check, route_check, "approval_interrupt", "execute_tools", "compact", "call_model", END)

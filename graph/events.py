@@ -128,7 +128,7 @@ Publish = Callable[[Mapping[str, Any]], None]
 
 
 class Listeners:
-    """What takes the events of the threads that run in this process."""
+    """The receivers of the events of the threads that run in this process."""
 
     def __init__(self) -> None:
         self._publish: dict[str, Publish] = {}

@@ -22,7 +22,7 @@ def route_start(state: AgentState) -> Literal["compact", "call_model"]:
     return before_model(state)
 
 
-class Route(Runnable[AgentState, str]):
+class Router(Runnable[AgentState, str]):
     """A routing function as LangGraph calls it: at once, not in a thread and without a trace of its own."""
 
     def __init__(self, choose: Callable[[AgentState], str]) -> None:

@@ -47,17 +47,17 @@ class ThreadDatabase(Protocol):
         """Run `work`, which changes nothing. Raises the store's errors."""
         ...
 
-    async def read_kept(self, table: str, key: Hashable, work: Callable[[SqlConnection], T]) -> T:
-        """Return the result of `work`, which reads one table, or the one kept under `key` while the table is the same.
+    async def read_cached(self, table: str, key: Hashable, work: Callable[[SqlConnection], T]) -> T:
+        """Return the result of `work`, which reads one table, or the one cached under `key` until the table changes.
 
         A change by another process is noticed with the next transaction of this one.
         """
         ...
 
-    async def write_kept(
+    async def write_cached(
         self, table: str, work: Callable[[SqlConnection], tuple[Hashable, T]], *, synced: bool = True
     ) -> T:
-        """Run `work` in one transaction like `write`, and keep its result under the key that it returns."""
+        """Run `work` in one transaction like `write`, and cache its result under the key that it returns."""
         ...
 
     async def write(self, work: Callable[[SqlConnection], T], *, synced: bool = True) -> T:

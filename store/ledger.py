@@ -197,7 +197,7 @@ class Ledger:
 
     async def total(self, root_id: str) -> Totals:
         """Return the totals of a tree of agents: the thread `root_id` and all threads below it."""
-        return await self._database.read_kept(
+        return await self._database.read_cached(
             "ledger", root_id, lambda connection: Totals(*connection.execute(_TOTAL, (root_id,)).fetchone())
         )
 
@@ -241,7 +241,7 @@ class Ledger:
                 raise ValueError(f"there is no open entry {values[-1]} in the ledger")
             return rows[0][0], Totals(*connection.execute(_TOTAL, rows[0]).fetchone())
 
-        return await self._database.write_kept("ledger", close, synced=synced)
+        return await self._database.write_cached("ledger", close, synced=synced)
 
 
 _COMMITTED = (

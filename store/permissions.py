@@ -63,7 +63,7 @@ class Permissions:
     async def in_force(self, folder: str, thread_id: str) -> Sequence[PermissionRow]:
         """Return the grants that apply to a thread in this folder."""
         selection = _selection("folder IN ('', ?) AND thread_id IN ('', ?)", folder, thread_id)
-        return await self._database.read_kept("permissions", (folder, thread_id), selection)
+        return await self._database.read_cached("permissions", (folder, thread_id), selection)
 
     async def list(self, folder: str | None = None) -> Sequence[PermissionRow]:
         """Return all grants, or those that apply in one folder, oldest first."""

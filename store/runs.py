@@ -197,7 +197,7 @@ class Runs:
     async def has_any(self, thread_id: str) -> bool:
         """Return whether the thread ever started a run."""
         query = "SELECT EXISTS (SELECT 1 FROM runs WHERE thread_id = ?)"
-        return await self._database.read_kept(
+        return await self._database.read_cached(
             "runs", ("any", thread_id), lambda connection: bool(connection.execute(query, (thread_id,)).fetchone()[0])
         )
 

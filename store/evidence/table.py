@@ -63,7 +63,7 @@ class EvidenceTable:
         def read(connection: SqlConnection) -> tuple[str, ...]:
             return tuple(row.ref for row in _select(connection, thread_id, "lock") if row.body["kind"] == "lock")
 
-        return await self._database.read_kept("evidence", thread_id, read)
+        return await self._database.read_cached("evidence", thread_id, read)
 
 
 def _select(connection: SqlConnection, thread_id: str, kind: Kind) -> list[EvidenceRow]:

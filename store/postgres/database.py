@@ -79,16 +79,16 @@ class PostgresDatabase:
         """Run `work`, which changes nothing. Raises the store's errors, see `postgres_error`."""
         return await self._run(lambda: work(TableConnection(self._connected())))
 
-    async def read_kept(
+    async def read_cached(
         self,
-        table: str,  # noqa: ARG002  nothing is kept, since other machines change the tables, too
+        table: str,  # noqa: ARG002  nothing is cached, since other machines change the tables, too
         key: Hashable,  # noqa: ARG002
         work: Callable[[SqlConnection], T],
     ) -> T:
         """Run `work`, which reads one table."""
         return await self.read(work)
 
-    async def write_kept(
+    async def write_cached(
         self,
         table: str,  # noqa: ARG002
         work: Callable[[SqlConnection], tuple[Hashable, T]],

@@ -1,4 +1,4 @@
-"""Results of reads that are asked for again and again, kept in memory until the table that they came from changes."""
+"""Results of reads that are needed again and again, cached in memory until the table they came from changes."""
 
 import sqlite3
 from collections.abc import Hashable
@@ -10,11 +10,11 @@ _WATCHED = {"permissions": "true", "runs": "true", "ledger": "true", "evidence":
 """The tables whose changes are noticed, and the condition on a changed row."""
 _EVENTS = {"INSERT": ("NEW",), "UPDATE": ("NEW", "OLD"), "DELETE": ("OLD",)}
 """The changes of a row, and its names before and after."""
-_MAX_KEPT = 1000
+_MAX_CACHED = 1000
 
 
 class TableCache:
-    """The kept results of one connection.
+    """The cached results of one connection.
 
     Changes by this connection are noticed by temporary triggers, on its thread, before they are committed; changes by
     others with the next transaction of this connection.
@@ -22,7 +22,7 @@ class TableCache:
 
     def __init__(self) -> None:
         self._versions = dict.fromkeys(_WATCHED, 0)
-        self._kept: dict[tuple[str, Hashable], tuple[int, Any]] = {}
+        self._cached: dict[tuple[str, Hashable], tuple[int, Any]] = {}
         self._others: int | None = None
 
     def watch(self, connection: sqlite3.Connection) -> None:
@@ -50,15 +50,15 @@ class TableCache:
         return self._versions[table]
 
     def find(self, table: str, key: Hashable, default: T) -> Any | T:
-        """Return a kept result, or `default` if there is none or the table has changed."""
-        version, found = self._kept.get((table, key), (-1, None))
+        """Return a cached result, or `default` if there is none or the table has changed."""
+        version, found = self._cached.get((table, key), (-1, None))
         return found if version == self._versions[table] else default
 
-    def keep(self, table: str, key: Hashable, version: int, result: Any) -> None:
-        """Keep a result that was read at this version of the table."""
-        if len(self._kept) >= _MAX_KEPT:
-            self._kept.clear()
-        self._kept[table, key] = version, result
+    def add(self, table: str, key: Hashable, version: int, result: Any) -> None:
+        """Cache a result that was read at this version of the table."""
+        if len(self._cached) >= _MAX_CACHED:
+            self._cached.clear()
+        self._cached[table, key] = version, result
 
     def _changed(self, table: str) -> None:
         self._versions[table] += 1

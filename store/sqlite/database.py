@@ -61,30 +61,30 @@ class Database(aiosqlite.Connection):
         """Run `work` on the database's thread. Raises the store's errors, see `store_error`."""
         return await self._run_on_thread(work)
 
-    async def read_kept(self, table: str, key: Hashable, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return the result of `work`, which reads one table, or the one kept under `key` while the table is the same.
+    async def read_cached(self, table: str, key: Hashable, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the result of `work`, which reads one table, or the one cached under `key` until the table changes.
 
         A change by another process is noticed with the next transaction of this one.
         """
-        kept = self._cache.find(table, key, _NOTHING)
-        if kept is not _NOTHING and self._unusable is None:  # without transactions, no change would be noticed
-            return cast(T, kept)
+        cached = self._cache.find(table, key, _NOTHING)
+        if cached is not _NOTHING and self._unusable is None:  # without transactions, no change would be noticed
+            return cast(T, cached)
         version = self._cache.version(table)
         result = await self.read(work)
-        self._cache.keep(table, key, version, result)
+        self._cache.add(table, key, version, result)
         return result
 
-    async def write_kept(
+    async def write_cached(
         self, table: str, work: Callable[[sqlite3.Connection], tuple[Hashable, T]], *, synced: bool = True
     ) -> T:
-        """Run `work` in one transaction like `write`, and keep its result under the key that it returns."""
+        """Run `work` in one transaction like `write`, and cache its result under the key that it returns."""
 
         def versioned(connection: sqlite3.Connection) -> tuple[Hashable, T, int]:
             key, result = work(connection)
             return key, result, self._cache.version(table)
 
         key, result, version = await self.write(versioned, synced=synced)
-        self._cache.keep(table, key, version, result)
+        self._cache.add(table, key, version, result)
         return result
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:

@@ -1,4 +1,4 @@
-"""Results of reads are kept in memory only while the table that they came from is the same."""
+"""Results of reads are cached only while the table they came from is the same."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ async def test_grants_follow_every_change_of_this_process(store: Store) -> None:
     assert seen == [[], ["write"], []]
 
 
-async def test_a_read_that_began_before_a_change_is_not_kept(store: Store) -> None:
+async def test_a_read_that_began_before_a_change_is_not_cached(store: Store) -> None:
     before, _ = await asyncio.gather(granted(store), store.permissions.add(FOLDER, None, [Grant("write")]))
     assert (before, await granted(store)) == ([], ["write"])
 
@@ -62,7 +62,7 @@ async def test_totals_follow_each_request(store: Store) -> None:
     assert (await store.ledger.total("t")).requests == 2
 
 
-async def test_nothing_is_kept_of_a_transaction_that_is_rolled_back(store: Store) -> None:
+async def test_nothing_is_cached_of_a_transaction_that_is_rolled_back(store: Store) -> None:
     id = await store.ledger.reserve("t", "t", "main", "m", CostReservation())
     await store.ledger.fail(id, "no answer")
     with pytest.raises(ValueError, match="no open entry"):
