@@ -46,7 +46,8 @@ class EventQueue:
     async def return_numbers(self) -> None:
         """Release the reserved numbers that were not used."""
         if self._numbers is not None and self._reserved:
-            self._numbers.reserve(self.thread_id, self._sequence + 1)  # one for the result of a headless run
+            used = self._sequence + 1  # one for the result of a headless run
+            self._numbers.give_back(self.thread_id, used, self._reserved)
             await self._numbers.save()
 
     def publish(self, event: Mapping[str, Any]) -> None:

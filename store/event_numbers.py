@@ -20,12 +20,19 @@ class EventNumbers:
         return await self._database.read(read)
 
     def reserve(self, thread_id: str, number: int) -> None:
-        """Set the highest reserved number in the next transaction."""
+        """Raise the highest reserved number in the next transaction. One that is higher stays."""
         statement = (
             "INSERT INTO event_numbers (thread_id, reserved) VALUES (?, ?) "
-            "ON CONFLICT (thread_id) DO UPDATE SET reserved = excluded.reserved"
+            "ON CONFLICT (thread_id) DO UPDATE SET reserved = excluded.reserved "
+            "WHERE excluded.reserved > event_numbers.reserved"
         )
         self._database.write_later(lambda connection: connection.execute(statement, (thread_id, number)))
+
+    def give_back(self, thread_id: str, number: int, reserved: int) -> None:
+        """Lower the highest reserved number in the next transaction, unless another process has reserved more."""
+        statement = "UPDATE event_numbers SET reserved = ? WHERE thread_id = ? AND reserved = ?"
+        values = (number, thread_id, reserved)
+        self._database.write_later(lambda connection: connection.execute(statement, values))
 
     async def save(self) -> None:
         """Commit what was reserved."""

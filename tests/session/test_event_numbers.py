@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ml_intern.graph.events import Event
 from ml_intern.graph.operations import New, Undo, UserInput
+from ml_intern.session.event_queue import EventQueue
 from ml_intern.store.store import Store
 from tests.session.conftest import Lab, turn
 
@@ -35,6 +36,21 @@ async def test_a_number_is_not_given_again_after_a_crash(lab: Lab) -> None:
     async with Lab(copy, lab.workspace).session(model, thread=thread) as session:
         again = await turn(session, UserInput("two"))
     assert min(numbers(again)) > max(numbers(seen))
+
+
+async def test_a_process_that_lost_its_thread_does_not_take_numbers_back(lab: Lab) -> None:
+    """It was stopped, another process has opened the thread, and it ends after that."""
+    async with await Store.open(lab.home) as store:
+        stopped, follower = EventQueue(), EventQueue()
+        store.event_numbers.reserve("t", 5)
+        await store.event_numbers.save()
+        for queue in (stopped, follower):
+            await queue.open(store.event_numbers, "t")
+        reserved = await store.event_numbers.last("t")
+        await stopped.return_numbers()
+        assert await store.event_numbers.last("t") == reserved
+        await follower.return_numbers()
+        assert await store.event_numbers.last("t") < reserved
 
 
 async def test_each_thread_of_a_session_has_numbers_of_its_own(lab: Lab) -> None:
