@@ -19,6 +19,15 @@ POLICY = "accounting/QOS policy"
 HOURS = "; ask for less time or name another account or qos: this one has too few hours left or a smaller limit"
 TURN = ("Priority", "Resources")
 """The reasons of jobs that wait for their turn."""
+NEVER = "it will not start; cancel it, and"
+NODES = f"{NEVER} ask for fewer nodes, less time or other GPUs: the partition has none that fit"
+EXPLANATIONS = {
+    **dict.fromkeys(("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints"), NODES),
+    **dict.fromkeys(("InvalidAccount", "InvalidQOS"), f"{NEVER} correct the account or qos in the settings"),
+    **dict.fromkeys(("PartitionDown", "PartitionInactive"), "its administrator closed the partition"),
+    **dict.fromkeys(("NodeDown", "ReqNodeNotAvail"), "its nodes are down or reserved"),
+}
+"""What the reason of a job that waits means, for reasons that do not pass by waiting for a turn."""
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
@@ -121,7 +130,7 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
     if status["job"] in jobs:
         word, reason, place, begins = jobs[status["job"]]
         if word == "PENDING":
-            found = [f"{reason}{_hours(reason)}", f"place {place} in the queue" if place else ""]
+            found = [f"{reason}{_explained(reason)}", f"place {place} in the queue" if place else ""]
             found += [f"starts about {begins}"] if begins else []
             return {**status, "state": "queued", "reason": f"waiting: {', '.join(filter(None, found))}"}
         return status
@@ -133,9 +142,12 @@ def queue_state(root: Path, folder: Path, status: dict[str, Any], seconds: float
     return {**status, "state": ENDS.get(word, "lost"), "reason": f"{LEFT_QUEUE}: {word}"}
 
 
-def _hours(reason: str) -> str:
-    """Explain a reason by which Slurm says that a budget of hours is used up: AssocGrpCPUMinutesLimit and others."""
-    return " (the account or qos has too few hours left)" if "Minutes" in reason else ""
+def _explained(reason: str) -> str:
+    """Explain a reason, such as that a budget of hours is used up: AssocGrpCPUMinutesLimit and others."""
+    if "Minutes" in reason:
+        return " (the account or qos has too few hours left)"
+    known = EXPLANATIONS.get(reason.partition(",")[0])
+    return f" ({known})" if known else ""
 
 
 def cancel_job(status: dict[str, Any]) -> None:

@@ -90,6 +90,16 @@ async def test_a_job_that_waits_says_why_and_is_cancelled(box: RemoteBench) -> N
     assert jobs_in_queue(row.id) == []
 
 
+async def test_a_job_that_can_never_start_says_so_with_the_remedy(box: RemoteBench) -> None:
+    row = await poll(box.store, await box.started(command="true", nodes=4))
+    async with asyncio.timeout(60):
+        while "PartitionConfig" not in row.reason:  # the scheduler has not looked at it yet
+            await asyncio.sleep(0.2)
+            row = await poll(box.store, row)
+    assert (row.state, "it will not start; cancel it, and ask for fewer nodes" in row.reason) == ("queued", True)
+    assert (await stop(box.store, row)).state == "cancelled"
+
+
 async def test_jobs_that_wait_for_their_turn_show_their_places_in_the_queue(box: RemoteBench) -> None:
     box.target["partition"] = "single"
     _, *waiting = [await box.started(command="sleep 600") for _ in range(3)]
