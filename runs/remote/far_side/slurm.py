@@ -27,7 +27,7 @@ EXPLANATIONS = {
     **dict.fromkeys(("PartitionDown", "PartitionInactive"), "its administrator closed the partition"),
     **dict.fromkeys(("NodeDown", "ReqNodeNotAvail"), "its nodes are down or reserved"),
 }
-"""What the reason of a job that waits means, for reasons that do not pass by waiting for a turn."""
+"""The meaning of reasons for which a job waits that do not pass by waiting for a turn."""
 ENDS = {"TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 """The state of a run by the state of a job that has left the queue without writing its end."""
 
