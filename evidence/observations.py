@@ -113,6 +113,17 @@ class Observations:
 
     def sources(self, run: Execution) -> list[tuple[str, str]]:
         """Return path and text of the Python code that an execution ran, as far as it is known."""
+        key = (run.name, run.began)
+        if key not in self._sources:
+            self._sources[key] = self._read_sources(run)
+        return self._sources[key]
+
+    @cached_property
+    def _sources(self) -> dict[tuple[str, float], list[tuple[str, str]]]:
+        """Return what `sources` read before: ten checks ask for the code of the same executions."""
+        return {}
+
+    def _read_sources(self, run: Execution) -> list[tuple[str, str]]:
         found = [("-c", one.code) for one in run.programs if one.code and one.name.startswith("python")]
         named = [path for one in run.programs for path in scripts_of(one, run.folder)]
         opened = [path for path in run.opened if path.endswith(".py")]
@@ -128,10 +139,19 @@ class Observations:
 
     def _script(self, path: str, when: float) -> str:
         """Return the text of a script when it ran: what the agent had written, else what the file contains now."""
-        whole = [one for one in self.typed if one.path == path and one.when <= when]
-        if whole and not any(one.path == path and one.when > when for one in self.typed):
+        typed = self._typed_at.get(path, [])
+        whole = [one for one in typed if one.when <= when]
+        if whole and len(whole) == len(typed):
             return read_source(Path(path)) or whole[-1].text
         return whole[-1].text if whole else read_source(Path(path)) or ""
+
+    @cached_property
+    def _typed_at(self) -> dict[str, list[Typed]]:
+        """Return what the agent wrote to each path, in order."""
+        found: dict[str, list[Typed]] = {}
+        for one in self.typed:
+            found.setdefault(one.path, []).append(one)
+        return found
 
     def absolute(self, path: str) -> str:
         """Return the path that `short` shortened; -c stays as it is."""

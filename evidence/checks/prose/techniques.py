@@ -56,19 +56,27 @@ def technique_findings(answer: str, seen: Observations, used: Sequence[Execution
     """Yield what an answer says was used, if the code of all programs is known and none of it mentions that."""
     if not used or any(run.remote or not seen.sources(run) for run in used):
         return
-    code = "\n".join(_texts(seen))
-    for sentence in _SENTENCE.split(answer):
-        for words, traces in _TECHNIQUES.items():
-            found = re.search(rf"(?i)(?<![\w-])(?:{words})(?![\w-])", sentence)
-            if found and _is_used(sentence, found) and not re.search(rf"(?i){traces}", code):
-                message = f"{found[0]!r} is reported, and nothing in the code that ran mentions it"
-                yield Finding("technique not in the code", message)
-    for found in _SEED.finditer(answer):
+    named, seeds = list(_named(answer)), list(_SEED.finditer(answer))
+    code = "\n".join(_texts(seen)) if named or seeds else ""
+    for technique, traces in named:
+        if not re.search(rf"(?i){traces}", code):
+            message = f"{technique!r} is reported, and nothing in the code that ran mentions it"
+            yield Finding("technique not in the code", message)
+    for found in seeds:
         number = found[1] or found[2]
         if not re.search(rf"(?<![\d.]){number}(?![\d.])", code) and not re.search(r"(?i)seed|random_state", code):
             yield Finding(
                 "seed-not-set", f"the answer names seed {number}, and nothing in the code that ran sets a seed"
             )
+
+
+def _named(answer: str) -> Iterator[tuple[str, str]]:
+    """Yield each technique that an answer says was used, with the pattern of its traces in code."""
+    for sentence in _SENTENCE.split(answer):
+        for words, traces in _TECHNIQUES.items():
+            found = re.search(rf"(?i)(?<![\w-])(?:{words})(?![\w-])", sentence)
+            if found and _is_used(sentence, found):
+                yield found[0], traces
 
 
 def _is_used(sentence: str, found: re.Match[str]) -> bool:
