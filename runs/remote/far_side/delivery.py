@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from ml_intern.runs.remote.far_side.folder import read_status
+
 CHUNK = 1 << 18
 UNUSED_BLOB_SECONDS = 30 * 24 * 3600
 PRUNE_SECONDS = 24 * 3600
@@ -113,7 +115,10 @@ def prepare(root: Path, folder: Path, order: dict[str, Any]) -> Path:
 
 
 def prune(root: Path) -> None:
-    """Delete delivered files that no run used for a month. It looks for them once a day."""
+    """Delete delivered files that no run used for a month, and their copies in runs that ended before. Once a day.
+
+    What a run wrote stays, as do its log and its status.
+    """
     mark, now = root / "pruned", time.time()
     if mark.exists() and now - mark.stat().st_mtime < PRUNE_SECONDS:
         return
@@ -121,4 +126,15 @@ def prune(root: Path) -> None:
         for path in root.glob(pattern):
             if path.is_file() and now - path.stat().st_mtime > UNUSED_BLOB_SECONDS:
                 path.unlink()
+    for folder in root.glob("runs/*"):
+        status = read_status(folder)
+        if now - status.get("finished", now) > UNUSED_BLOB_SECONDS:
+            _delete_copies(folder / "work", status.get("started", 0.0))
     mark.touch()
+
+
+def _delete_copies(work: Path, started: float) -> None:
+    """Delete the files of a run that are older than its start: those that it was given."""
+    for path in work.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_mtime < started:
+            path.unlink()

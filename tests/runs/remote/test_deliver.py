@@ -1,5 +1,6 @@
 """Files of a working folder on their way to a real sshd of this machine: by rsync, or in ssh's stream."""
 
+import json
 import os
 import random
 import re
@@ -98,6 +99,19 @@ async def test_files_that_no_run_used_for_a_month_are_deleted(box: RemoteBench) 
     os.utime(there / "pruned", (long_ago, time.time() - PRUNE_SECONDS - 1))
     assert new == await content_there(box)
     assert (blob.exists(), (there / "blobs" / new[:2] / new).exists()) == (False, True)
+
+
+async def test_a_run_that_ended_a_month_ago_keeps_what_it_wrote(box: RemoteBench) -> None:
+    box.file("data.txt", "given\n")
+    await box.ended(await box.started(command="cat data.txt > out.txt; echo f1=1"))
+    (folder,) = (Path(box.target["workdir"]) / "runs").iterdir()
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "finished": time.time() - UNUSED_BLOB_SECONDS - 1}))
+    (folder.parents[1] / "pruned").unlink()
+    box.file("data.txt", "given again\n")
+    await box.ended(await box.started(command="cat data.txt"))
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.txt"))
+    assert (left, (folder / "work/out.txt").read_text()) == (["log.txt", "work/out.txt"], "given\n")
 
 
 def wheel(folder: Path) -> None:
