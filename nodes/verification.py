@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any, Final
 
+from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.gate import has_claims
-from ml_intern.evidence.goal_check import reason_given
+from ml_intern.evidence.goal_check import GoalCheck, reason_given
 from ml_intern.evidence.observations import prepare
 from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.evidence.verify_tool import verify, verify_call
@@ -64,8 +65,14 @@ async def run_verification(
     result = await run_program_call(verify, verify_call(answer), context)
     if result.state is not None:
         return {"verification": dict(result.state)}
-    failed = AnswerVerdict(options.verify, incomplete=(f"the answer could not be checked: {result.text}",))
+    failed = _unchecked(f"the answer could not be checked: {result.text}", options)
     return {"verification": {"answer": answer, "state": "done", "verdict": failed.as_data()}}
+
+
+def _unchecked(why: str, options: RunOptions) -> AnswerVerdict:
+    """Return the verdict on an answer whose check failed: it is marked, and a goal is not taken for met."""
+    goal = GoalCheck(options.goal, "unknown", why).as_data() if options.goal else None
+    return AnswerVerdict(options.verify, findings=(Finding("not checked", why),), goal=goal)
 
 
 def prepare_evidence(call: ToolCall, result: ToolResult, context: ToolContext) -> None:

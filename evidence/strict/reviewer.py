@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from ml_intern.configs.errors import LimitReached, MLInternError, TemporaryError
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.observations import Observations
 from ml_intern.evidence.verdict import AnswerVerdict
@@ -24,7 +25,12 @@ async def with_review(seen: Observations, verdict: AnswerVerdict, context: ToolC
         return verdict
     if context.spawn is None:
         return _without(verdict, "sub-agents are not available here")
-    result = await context.spawn("\n".join(_task(seen, verdict)), context, QUOTA)
+    try:
+        result = await context.spawn("\n".join(_task(seen, verdict)), context, QUOTA)
+    except (TemporaryError, LimitReached):
+        raise
+    except MLInternError as error:  # such as a missing key of the research_model
+        return _without(verdict, str(error))
     doubts = [found[1].strip() for found in _DOUBT.finditer(result.text)][:_MAX_DOUBTS]
     if not result.ok or not (doubts or _NONE.search(result.text)):
         return _without(verdict, "the reviewer gave no answer of the form that was asked for")

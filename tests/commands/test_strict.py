@@ -61,3 +61,9 @@ def test_without_a_seed_or_a_review_the_card_says_why(run: Run, script: Script, 
         "no second seed: no program takes an option such as --seed",
         "not reviewed: the reviewer gave no answer of the form that was asked for",
     ]
+
+
+def test_the_claims_are_kept_if_the_reviewer_cannot_run(run: Run, script: Script, place: Path) -> None:
+    done = play(run, script, place, "[0.8125, 0.8031]", "python3 train.py", "${result:nothing has this (word)}")
+    assert evidence(done)[0] == "printed by command 1; accuracy 0.8031 with seed 1"
+    assert done.json["evidence"]["incomplete"][-1].startswith("not reviewed: no tool result matches")
