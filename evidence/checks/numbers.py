@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from ml_intern.evidence.checks.parsing import nodes_of
+from ml_intern.evidence.checks.parsing import parsed_nodes
 from ml_intern.evidence.code.extract import notebook_outputs
 from ml_intern.evidence.code.syntax.folded import folded_numbers
 from ml_intern.evidence.numbers.agreement import Agreement, MeasuredColumn, Measurements, agrees
@@ -107,7 +107,7 @@ class Numbers:
 
 @lru_cache(maxsize=128)
 def _folded_in(code: str) -> frozenset[float]:
-    return folded_numbers(nodes_of(code))
+    return folded_numbers(parsed_nodes(code))
 
 
 def _significant(token: str) -> int:

@@ -10,6 +10,11 @@ _MAX_SOURCE: Final = 200_000
 @lru_cache(maxsize=128)
 def nodes_of(source: str) -> tuple[ast.AST, ...]:
     """Return the nodes of a script; none if it is not valid Python or too large. The first is the module."""
+    return parsed_nodes(source)
+
+
+def parsed_nodes(source: str) -> tuple[ast.AST, ...]:
+    """Return the nodes of a script, and keep nothing: the trees of all scripts of a thread need much memory."""
     if len(source) > _MAX_SOURCE:
         return ()
     try:
