@@ -29,6 +29,7 @@ from ml_intern.evidence.code.values import (
 _MAX_STEPS: Final = 30_000
 _MAX_TEXT: Final = 10_000
 _MAX_PASSES: Final = 10**9
+_MAX_FILES: Final = 12
 _FORGOTTEN: Final = frozenset({"shape", "size", "ndim", "columns", "dtype", "dtypes", "device", "__name__"})
 
 
@@ -248,7 +249,13 @@ class Expressions:
         return column(owner, node.attr) if owner.is_data else NOTHING
 
     def of_listcomp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Value:
-        """A collection whose elements are made alike."""
+        """A collection whose elements are made alike: of each file, if it goes through names of files."""
+        first, *more = node.generators
+        listed = isinstance(first.iter, ast.Tuple | ast.List | ast.Name) and not (more or first.ifs)
+        names = (self.evaluate(first.iter).items or ()) if listed else ()
+        if 1 < len(names) <= _MAX_FILES and all(tables.is_data_file(one.text) for one in names):
+            items = tuple(self._bound(first.target, name, node.elt) for name in names)
+            return replace(merge(items), items=items)
         return self._comprehension(node.generators, node.elt)
 
     of_setcomp = of_listcomp
@@ -257,6 +264,13 @@ class Expressions:
     def of_dictcomp(self, node: ast.DictComp) -> Value:
         """A dictionary whose values are made alike."""
         return self._comprehension(node.generators, node.value)
+
+    def _bound(self, target: ast.expr, value: Value, element: ast.expr) -> Value:
+        """Return an expression whose target has this value."""
+        outer, self.frame = self.frame, NameScope({}, self.frame)
+        self.assign(target, value)
+        made, self.frame = self.evaluate(element), outer
+        return made
 
     def _comprehension(self, generators: list[ast.comprehension], element: ast.expr) -> Value:
         outer, self.frame = self.frame, NameScope({}, self.frame)
