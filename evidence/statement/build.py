@@ -4,6 +4,7 @@ The statement is not signed. The same evidence gives the same bytes.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,21 +31,28 @@ def delivered_artifacts(answer: str, seen: Observations) -> list[Path]:
     """
     evaluated = _evaluated(seen)
     written = [
-        path for path, name in seen.written.items() if name and (Path(path).suffix in WEIGHTS or path in evaluated)
+        Path(path)
+        for path, name in seen.written.items()
+        if name and (Path(path).suffix in WEIGHTS or path in evaluated)
     ]
-    return sorted(path for path in map(Path, written) if path.is_file() and _is_named(path, answer, seen))
+    return sorted(path for path in written if path.is_file() and _is_named(path, answer, seen, evaluated))
 
 
 def _evaluated(seen: Observations) -> set[str]:
     """Return the arguments of the user's evaluators as paths, without code, tables and texts."""
     evaluators = {row.ref for row in seen.locks if is_evaluator(row.ref)}
     commands = [{str(run.folder / word) for word in one.arguments} for run in seen.programs for one in run.programs]
-    return {path for paths in commands if paths & evaluators for path in paths if Path(path).suffix not in _NO_MODELS}
+    found = {path for paths in commands if paths & evaluators for path in paths}
+    return {path for path in found if Path(path).suffix not in _NO_MODELS or Path(path).is_dir()}
 
 
-def _is_named(path: Path, answer: str, seen: Observations) -> bool:
+def _is_named(path: Path, answer: str, seen: Observations, evaluated: set[str]) -> bool:
+    """Whether an answer names a file, its folder with a slash, or its folder that the evaluator got as an argument."""
     folder = seen.short(path.parent)
-    return path.name in answer or (path.parent != seen.workspace and f"{folder}/" in answer)
+    if path.name in answer or path.parent == seen.workspace:
+        return path.name in answer
+    plain = str(path.parent) in evaluated and re.search(rf"(?<![\w./-]){re.escape(folder)}(?![\w-])", answer)
+    return f"{folder}/" in answer or bool(plain)
 
 
 def statement(artifacts: Sequence[Path], seen: Observations, verdict: AnswerVerdict) -> dict[str, Any]:

@@ -138,3 +138,15 @@ def test_quick_writes_no_file(run: Run, script: Script, place: Path) -> None:
     model = script({"tool_calls": [call("bash", command=TRAIN)]}, {"text": ANSWER})
     run("--verify", "quick", "-m", model, "train")
     assert [one.name for one in (place / "out").iterdir()] == ["model.pkl"]
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_a_folder_that_the_evaluator_got_needs_no_slash_in_the_answer(run: Run, script: Script, place: Path) -> None:
+    (place / "eval.py").write_text("print('accuracy', 15 / 16)\n")
+    (place / "tuned").mkdir()
+    train = "python3 -c \"open('tuned/model.pt', 'w').write('weights')\" && python3 eval.py tuned"
+    model = script(
+        {"tool_calls": [call("bash", command=train)]}, {"text": "The accuracy is 0.9375. The model is saved in tuned."}
+    )
+    done = run("--output-format", "json", "-m", model, "Train a model and evaluate it with eval.py.")
+    assert done.json["evidence"]["statements"] == ["tuned/model.pt.intoto.json"]

@@ -16,6 +16,7 @@ from ml_intern.evidence.observations import Observations, observe
 from ml_intern.evidence.statement.write import write_statements
 from ml_intern.evidence.verdict import AnswerVerdict
 from ml_intern.execution.recording.file_watch import MAX_PATHS, FileWatch
+from ml_intern.nodes.verification import goal_outcome, run_verification
 from ml_intern.text.digests import content_digest
 from tests.evidence.test_gate import ran
 from tests.execution.conftest import Bench
@@ -162,3 +163,18 @@ def test_a_statement_that_finds_no_room_is_named_and_not_left_in_part(tmp_path: 
     written, problems = write_statements(answer, seen, asyncio.run(check_answer(answer, seen)))
     assert (written, problems) == ([], ["model.pkl.intoto.json was not written: File too large"])
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]
+
+
+async def test_a_check_that_fails_marks_the_answer_and_leaves_the_goal_unmet(bench: Bench) -> None:
+    context = bench.context()
+    options = replace(context.options, verify="quick", goal="exit 0: true")
+    state: Any = {"messages": [], "verification": {"answer": "gone", "state": "asked"}}
+    found = await run_verification(state, context.thread_id, options, bench.services)
+    made = AnswerVerdict.from_data(found["verification"]["verdict"])
+    why = "the answer could not be checked: error: the answer is not in the conversation any more"
+    assert (made.status, made.notes, made.goal and made.goal["state"]) == (
+        "marked", [f"{why} [not checked]"], "unknown"
+    )  # fmt: skip
+    outcome = goal_outcome(made, "Done.", 0)
+    assert outcome is not None
+    assert (outcome["status"], outcome["exit_code"]) == ("failed", 1)
