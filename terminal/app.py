@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_intern.graph.context import RunOptions
     from ml_intern.graph.operations import Decision
     from ml_intern.session.protocol import Session
+    from ml_intern.terminal.display.frame import Resizing
     from ml_intern.terminal.display.view_host import View
     from ml_intern.terminal.guide import Guide
     from ml_intern.terminal.input.reader import LineReader, SessionTerminal
@@ -32,10 +33,10 @@ ANSWERED = object()
 class App:
     """One interactive session. The screen stands from the start; `run` begins when a session is open."""
 
-    def __init__(self, *, verbose: bool = False, rewraps: bool = True, plain: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, resizing: "Resizing" = "wraps", plain: bool = False) -> None:
         theme = theme_for_terminal("none" if plain else "auto")
         self.screen = Transcript(theme, verbose=verbose, medium="lines" if plain else "screen")
-        self.console: SessionTerminal = self._console(rewraps=rewraps, plain=plain)
+        self.console: SessionTerminal = self._console(resizing=resizing, plain=plain)
         self.prompt: LineReader = self.console
         self._guide: Guide | None = None
         self.leaving = False
@@ -59,12 +60,12 @@ class App:
         self.console.status = self._status
         self.console.resting = self._rests
 
-    def _console(self, *, rewraps: bool, plain: bool) -> "SessionTerminal":
+    def _console(self, *, resizing: "Resizing", plain: bool) -> "SessionTerminal":
         if plain:
             from ml_intern.terminal.lines.console import LineConsole
 
             return LineConsole(self.screen, self)
-        return Console(self.screen, self, rewraps=rewraps)
+        return Console(self.screen, self, resizing=resizing)
 
     def _rests(self) -> bool:
         return self._session is not None and not (self._busy or self.leaving or len(self._entered.lines))

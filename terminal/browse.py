@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ml_intern.terminal.blocks.call import REJECTION
+from ml_intern.terminal.render.replay import NOT_RUN
 from ml_intern.terminal.render.summary import call_summary, one_line
 from ml_intern.terminal.views.outcome import Chosen
 from ml_intern.terminal.views.picker import Item, PickerView
@@ -56,7 +57,9 @@ async def read_outputs(console: "SessionTerminal", session: "Session") -> None:
 def _outcome(message: "Message") -> str:
     if message.ok:
         return ""
-    return "rejected" if message.text.startswith(REJECTION) else "failed"
+    if message.text.startswith(REJECTION):
+        return "rejected"
+    return "not run" if message.text.startswith(NOT_RUN) else "failed"
 
 
 async def _chosen(console: "SessionTerminal", title: str, rows: Sequence[tuple[str, str, str]]) -> str | None:

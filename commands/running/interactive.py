@@ -16,6 +16,7 @@ from ml_intern.commands.running.plain import shows_lines
 from ml_intern.configs.errors import KeyMissing, UsageError
 from ml_intern.session.remote.servers import chosen_server
 from ml_intern.terminal.app import App
+from ml_intern.terminal.display.frame import resizing_in
 from ml_intern.terminal.questions import Questions
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def run_interactive(options: Options, guide: "Guide | None" = None, *, set
     for name in ("output_schema", "timeout"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} works only in a headless run", "add a PROMPT")
-    app = App(verbose=options.verbose, rewraps="XTERM_VERSION" not in os.environ, plain=shows_lines(options))
+    app = App(verbose=options.verbose, resizing=resizing_in(os.environ), plain=shows_lines(options))
     main, terminated = asyncio.current_task(), asyncio.Event()
 
     def terminate() -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
 
     from ml_intern.configs.settings import TerminalSettings
+    from ml_intern.terminal.display.frame import Resizing
     from ml_intern.terminal.display.previews import Previewed
     from ml_intern.terminal.input.editor import Actions
     from ml_intern.terminal.input.history import LateHistory
@@ -66,7 +67,7 @@ class Console:
         transcript: "Transcript",
         actions: "Actions",
         *,
-        rewraps: bool = True,
+        resizing: "Resizing" = "wraps",
         input: "Input | None" = None,
         output: "Output | None" = None,
     ) -> None:
@@ -107,7 +108,7 @@ class Console:
         )
         self._answers = self.app.filter_answers(self.background.take)
         self.app.key_processor.before_key_press += lambda _: self._key_pressed()
-        self.frame = Frame(self._write, self._size, rewraps=rewraps)
+        self.frame = Frame(self._write, self._size, resizing=resizing)
         self._redirected = Redirected(transcript.line)
 
     # --- from the first frame to the last

@@ -6,8 +6,8 @@ each of them whole, because tmux wraps a row at the widest it ever was.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from ml_intern.terminal.blocks.width import cells
 from ml_intern.terminal.display.rows import RESET, clip
@@ -18,9 +18,28 @@ WRAP_ON, WRAP_OFF = "\x1b[?7h", "\x1b[?7l"
 ERASE_ROW = "\r\x1b[2K"
 ERASE_BELOW = "\x1b7\x1b[2K\x1b[B\x1b[J\x1b8"
 """Erase the cursor's row and those below. In its top left corner, tmux would save the whole screen first."""
+MARK = "\x1b]133;A;k=s;redraw=1\x07"
+"""Mark the cursor's row as the first of a prompt that the program draws again when the window is resized."""
+UNMARK = "\x1b[M"
+"""Delete the cursor's row, and its mark with it."""
 REMEMBERED_ROWS = 400
 _IMAGE = re.compile(r"\x1b7.*\x1b8", re.DOTALL)
 """A row with an image: it saves and restores the position of the cursor."""
+
+
+Resizing = Literal["wraps", "cuts", "blanks"]
+"""What the terminal does with the rows of the live part in a narrower window: it wraps them anew, cuts them off, or
+removes their text because they are marked as a prompt."""
+
+
+def resizing_in(environ: Mapping[str, str]) -> Resizing:
+    """Return what the terminal does with the live part in a narrower window.
+
+    kitty 0.26 loses the row of the cursor when it wraps rows below it anew. It blanks a marked prompt instead.
+    """
+    if "XTERM_VERSION" in environ:
+        return "cuts"
+    return "blanks" if environ.get("TERM") == "xterm-kitty" and not environ.get("TMUX") else "wraps"
 
 
 class Size(NamedTuple):
@@ -38,12 +57,16 @@ class CursorPlace(NamedTuple):
 
 
 class Frame:
-    """The live part of the screen. `rewraps`: the terminal wraps its rows anew when it becomes narrower."""
+    """The live part of the screen. `resizing`: what the terminal does with its rows in a narrower window."""
 
-    def __init__(self, write: Callable[[str], object], size: Callable[[], Size], *, rewraps: bool = True) -> None:
+    def __init__(
+        self, write: Callable[[str], object], size: Callable[[], Size], *, resizing: Resizing = "wraps"
+    ) -> None:
         self._write = write
         self._size = size
-        self._rewraps = rewraps
+        self._wraps = resizing == "wraps"
+        self._mark, unmark = (MARK, UNMARK) if resizing == "blanks" else ("", "")
+        self._erase_below = f"{unmark}{ERASE_BELOW}"
         self._rows: list[str] = []
         self._at = CursorPlace(0, 0)
         self._drawn_for: Size | None = None
@@ -56,12 +79,13 @@ class Frame:
 
     def draw(self, rows: Sequence[str], cursor: CursorPlace, finished: Sequence[str] = ()) -> None:
         """Show the live rows with the cursor at `cursor`, after adding finished rows to the scrollback."""
-        size = self._size()
+        size, mark = self._size(), self._mark if rows else ""
         rows, cursor = _fitted(rows, cursor, size)
         if not finished and size == self._drawn_for and rows == self._rows and cursor == self._at:
             return
         if finished or self._drawn_for is None or size.width != self._drawn_for.width or not self._rows:
-            body = f"{self._top(size.width)}{ERASE_BELOW}{_committed(finished)}{WRAP_OFF}{_fresh(rows)}"
+            above = f"{self._top(size.width)}{self._erase_below}{_committed(finished)}"
+            body = f"{above}{WRAP_OFF}{mark}{_fresh(rows)}"
             end = CursorPlace(len(rows) - 1, 0)
         else:
             body, end = self._changed(rows)
@@ -74,7 +98,7 @@ class Frame:
         """Remove the live part. The cursor stands where it began."""
         width = self._size().width
         if self._rows:
-            self._put(f"{self._top(width)}{ERASE_BELOW}{WRAP_ON}")
+            self._put(f"{self._top(width)}{self._erase_below}{WRAP_ON}")
         self._rows, self._at, self._drawn_for = [], CursorPlace(0, 0), self._size()
 
     def repaint(self, rows: Sequence[str], cursor: CursorPlace) -> None:
@@ -104,7 +128,7 @@ class Frame:
     def _top(self, width: int) -> str:
         """Move to the first row of the live part, which the terminal may have wrapped anew at this width."""
         above = self._at.row
-        if self._drawn_for and width < self._drawn_for.width and self._rewraps:
+        if self._drawn_for and width < self._drawn_for.width and self._wraps:
             above = sum(max(-(-cells(row) // width), 1) for row in self._rows[: self._at.row])
             above += self._at.column // width
         return f"{_up(above)}\r"

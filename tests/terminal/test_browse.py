@@ -88,3 +88,14 @@ def test_the_list_of_outputs_has_what_runs_and_what_was_rejected_and_does_not_en
     terminal.type("y\r")
     terminal.expect("Done.")
     assert (tmp_path / "work" / "b").exists()
+
+
+def test_a_call_that_was_not_answered_is_listed_as_not_run(start: Callable[..., Terminal]) -> None:
+    terminal = start(bash("touch a"), {"text": "Done."})
+    terminal.prompt()
+    terminal.enter("go")
+    terminal.shows("View all of it")
+    terminal.type(ESCAPE)
+    terminal.prompt()
+    terminal.type(CTRL_O)
+    terminal.shows("bash touch a  not run")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.terminal.display.frame import CursorPlace, Size
+from ml_intern.terminal.display.frame import MARK, UNMARK, CursorPlace, Size, resizing_in
 from tests.terminal.display.pyte_screen import Drawn
 
 SIZES = [(80, 24), (100, 30), (50, 15), (40, 15)]
@@ -90,6 +90,48 @@ def test_a_repaint_shows_the_last_rows_and_the_live_part() -> None:
     drawn.write("\x1b[Hrubbish of another program")
     drawn.frame.repaint(["> x"], CursorPlace(0, 3))
     assert drawn.view() == [*(f"row {number}" for number in range(21, 30)), "> x"]
+
+
+def test_a_terminal_that_removes_a_marked_prompt_keeps_every_finished_row_once() -> None:
+    drawn = Drawn(80, 24, "blanks")
+    live = [f"live {number} {'x' * 60}" for number in range(6)]
+    finished = [f"row {number}" for number in range(40)]
+    drawn.frame.draw([*live, "> ", "status"], CursorPlace(6, 2), finished)
+    for width, drawn_late in ((60, False), (45, True), (80, False), (50, True)):
+        drawn.resize_as_kitty(width, 24)
+        if drawn_late:  # a frame for the size before, written when the terminal had the new one already
+            finished += [f"late at {width}"]
+            drawn.frame.draw([*live, "> ", "status"], CursorPlace(6, 2), finished[-1:])
+        drawn.reported = Size(width, 24)
+        drawn.frame.erase()
+        finished += [f"at {width}"]
+        drawn.frame.draw([*live, "> ", "status"], CursorPlace(6, 2), finished[-1:])
+        rows = drawn.everything()
+        assert [row for row in rows if row.startswith(("row", "late", "at"))] == finished
+        assert [row[:6] for row in rows[-8:]] == [*(f"live {number}" for number in range(6)), ">", "status"]
+        assert sum(row.startswith(("live", ">", "status")) for row in rows) == 8
+
+
+@pytest.mark.parametrize(
+    ("environ", "resizing"),
+    [
+        ({"TERM": "xterm-256color"}, "wraps"),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(379)"}, "cuts"),
+        ({"TERM": "xterm-kitty"}, "blanks"),
+        ({"TERM": "xterm-kitty", "TMUX": "/tmp/tmux-0/default,1,0"}, "wraps"),
+    ],
+)
+def test_what_a_terminal_does_with_the_live_part_in_a_narrower_window(environ: dict[str, str], resizing: str) -> None:
+    assert resizing_in(environ) == resizing
+
+
+def test_no_row_stays_marked_when_the_live_part_is_gone() -> None:
+    drawn = Drawn(80, 24, "blanks")
+    drawn.frame.draw(["> "], CursorPlace(0, 2), ["row"])
+    drawn.frame.draw([], CursorPlace(0, 0), ["end"])
+    assert UNMARK in drawn.writes[-1]
+    assert MARK not in drawn.writes[-1]
+    assert drawn.view() == ["row", "end"]
 
 
 class Tmux:
