@@ -28,8 +28,8 @@ _IMAGE = re.compile(r"\x1b7.*\x1b8", re.DOTALL)
 
 
 Resizing = Literal["wraps", "cuts", "blanks"]
-"""What the terminal does with the rows of the live part in a narrower window: it wraps them anew, cuts them off, or
-removes their text because they are marked as a prompt."""
+"""The effect of a narrower window on the rows of the live part: the terminal wraps them anew, cuts them off, or removes
+their text because they are marked as a prompt."""
 
 
 def resizing_in(environ: Mapping[str, str]) -> Resizing:
@@ -57,7 +57,7 @@ class CursorPlace(NamedTuple):
 
 
 class Frame:
-    """The live part of the screen. `resizing`: what the terminal does with its rows in a narrower window."""
+    """The live part of the screen. `resizing`: the effect of a narrower window on its rows."""
 
     def __init__(
         self, write: Callable[[str], object], size: Callable[[], Size], *, resizing: Resizing = "wraps"
