@@ -73,6 +73,12 @@ _SPELLED_VALUES: Final = {
 }  # fmt: skip
 _PLANNED: Final = frozenset({"epoch", "seed", "fold", "setting", "trial", "tree"})
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
+_MEASURED_ERROR: Final = re.compile(
+    r"(?i)\b(?:test|validation|training|prediction|generali[sz]ation|classification|mean|squared|absolute|relative|low\w*|"
+    r"small\w*|reduc\w+|halv\w+)\s+(?:the\s+|an?\s+|its\s+)?errors?\b|"
+    r"\berrors?\s+(?:rates?\b|(?:is|was|are|were)\s+(?:now\s+)?(?:\d|low\w*|small\w*)|fell\b|drop\w*|decreas\w+|improv\w+)"
+)
+"""An error that is measured on data, and not one that a program ended with."""
 
 
 def word_claims(answer: str, seen: Observations, used: Sequence[Execution], measured: Measurements) -> Iterator[Claim]:
@@ -273,5 +279,7 @@ def _said(answer: str) -> str:
 
 
 def names_metric(answer: str) -> bool:
-    """Return whether an answer names a metric."""
-    return bool(metrics_in(plain(answer)))
+    """Return whether an answer names a metric. The error of a program, such as a syntax error, is none."""
+    text = plain(answer)
+    named = [one.metric for one in metrics_in(text)]
+    return any(one != "error" for one in named) or (bool(named) and bool(_MEASURED_ERROR.search(text)))

@@ -364,3 +364,18 @@ def test_a_module_that_computes_the_score_of_an_evaluator_is_watched(tmp_path: P
     kinds = {Path(path).name: one["kind"] for path, one in found.items()}
     assert kinds == {"eval.py": "lock", "scoring.py": "watch"}
     assert "scoring.py" not in str(locked_files("Repair scoring.py; do not change eval.py.", (), tmp_path).keys())
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("The training failed: train.py has a syntax error. There is no result.", "held"),
+        ("The program ended with an import error.", "held"),
+        ("The test error fell.", "contradicted"),
+        ("The error is low.", "contradicted"),
+    ],
+)
+def test_the_error_of_a_program_is_no_result(answer: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("a,y\n1,0\n")
+    seen = Observations(tmp_path, (tmp_path,), "Evaluate on test.csv.", (ran(tmp_path, text="stopped"),))
+    assert asyncio.run(check_answer(answer, seen)).status == found
