@@ -13,6 +13,7 @@ from typing import Final
 
 from ml_intern.configs.env import OWN_KEYS
 from ml_intern.configs.errors import ConfigurationError, TemporaryError, UsageError
+from ml_intern.configs.providers import GITHUB, HUB
 from ml_intern.execution.call import ToolError
 from ml_intern.net.addresses import Target, check_public, is_allowed_host, parse_url, resolve
 from ml_intern.safety.secrets.redaction import redact
@@ -22,7 +23,7 @@ REPOSITORY: Final = "repository"
 """The name of the address among the options of a thread."""
 MAX_SECONDS: Final = 1_800.0
 MAX_ADDRESS: Final = 500
-TOKENS: Final[Mapping[str, str]] = {"github.com": "GITHUB_TOKEN", "huggingface.co": "HF_TOKEN"}
+TOKENS: Final[Mapping[str, str]] = {one.hosts[0]: one.key_envs[0] for one in (GITHUB, HUB)}
 """The user's own key that opens private repositories of a host."""
 _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "http_proxy", "no_proxy", "NO_PROXY")
 _SETTINGS: Final = ("http.followRedirects=false", "core.hooksPath=/dev/null", "credential.helper=", "core.fsmonitor=")
