@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from ml_intern.evidence.checks.cards import card_claims
 from ml_intern.evidence.checks.code import code_findings, unread_code
-from ml_intern.evidence.checks.data import data_findings
+from ml_intern.evidence.checks.data import data_findings, fitted_findings
 from ml_intern.evidence.checks.files import artifact_findings, file_claims, upload_claims
 from ml_intern.evidence.checks.hints import without_hints
 from ml_intern.evidence.checks.inputs import input_findings, overridden_findings
@@ -121,6 +121,7 @@ CHECKS: Final = (
     AnswerCheck("inputs", "quick", _inputs),
     AnswerCheck("overridden checks", "quick", lambda case: overridden_findings(case.seen)),
     AnswerCheck("lineage", "quick", lambda case: lineage_findings(case.answer, case.seen, case.measuring)),
+    AnswerCheck("fitted files", "quick", lambda case: fitted_findings(case.seen, case.measuring, case.behind)),
     AnswerCheck("code", "quick", lambda case: code_findings(case.answer, case.seen, case.used) if case.reports else ()),
     AnswerCheck("rows", "quick", _rows),
     AnswerCheck("tries", "quick", lambda case: try_findings(case.answer, case.seen) if case.reports else ()),

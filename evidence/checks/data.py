@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ml_intern.evidence.checks.code import facts_of
 from ml_intern.evidence.code.check import CodeFacts
+from ml_intern.evidence.code.tables import role_of
 from ml_intern.evidence.findings import Finding
 from ml_intern.evidence.numbers.names import plain, roles_in
 from ml_intern.evidence.observations import Execution, Observations
@@ -26,6 +27,23 @@ def data_findings(seen: Observations, used: Sequence[Execution]) -> Iterator[Fin
             found += _of_script(code, path, run.folder, _states(facts_of(code, path), run.folder))
     found += _opened(seen, used)
     yield from dict.fromkeys(one for one in found if one.rule not in _UNCERTAIN)
+
+
+def fitted_findings(seen: Observations, used: Sequence[Execution], behind: Sequence[Execution]) -> Iterator[Finding]:
+    """Yield the test files on which an execution evaluates and an earlier one, whose files it read, fitted a model."""
+    evaluated = {path for run in used for path in _files_of(seen, run, "evaluated_files")}
+    names = {run.name for run in used}
+    for run in (one for one in behind if one.name not in names):
+        for path in sorted(evaluated & _files_of(seen, run, "fitted_files")):
+            if role_of(path.stem) == "test":
+                message = f"{run.name} fits a model on rows of {seen.short(path)}, on which it is evaluated"
+                yield Finding("test-rows-in-fit", message, level="contradiction")
+
+
+def _files_of(seen: Observations, run: Execution, kind: Literal["evaluated_files", "fitted_files"]) -> set[Path]:
+    """Return the files that the scripts of an execution evaluate or fit on, as their code says."""
+    names = {name for path, code in seen.sources(run) for name in getattr(facts_of(code, path), kind)}
+    return {(run.folder / name).resolve() for name in names}
 
 
 def _states(facts: CodeFacts, folder: Path) -> tuple[tuple[str, int], ...]:

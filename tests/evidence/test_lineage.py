@@ -53,6 +53,28 @@ def test_a_model_that_was_there_before_is_not_the_one_that_was_measured(tmp_path
     ]
 
 
+FIT = "import numpy as np, pickle\nfrom sklearn.svm import SVC\n{rows}\nmodel = SVC().fit(rows[:, :-1], rows[:, -1])\n"
+BOTH = 'rows = np.vstack([np.loadtxt("train.csv", delimiter=","), np.loadtxt("test.csv", delimiter=",")])'
+ALONE = 'rows = np.loadtxt("train.csv", delimiter=",")\ntest = np.loadtxt("test.csv", delimiter=",")\nprint(len(test))'
+EVALUATION = """import numpy as np, pickle
+from sklearn.metrics import accuracy_score
+model = pickle.load(open("model.pkl", "rb"))
+test = np.loadtxt("test.csv", delimiter=",")
+print(f"accuracy={accuracy_score(test[:, -1], model.predict(test[:, :-1]))}")
+"""
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(BOTH, ["test-rows-in-fit"]), (ALONE, [])])
+def test_rows_of_the_test_file_in_a_training_behind_an_evaluation_are_named(
+    tmp_path: Path, rows: str, expected: list[str]
+) -> None:
+    (tmp_path / "train.py").write_text(FIT.format(rows=rows))
+    (tmp_path / "eval.py").write_text(EVALUATION)
+    train = ran(tmp_path, 1, "python3 train.py", "train.csv test.csv train.py", model="a")
+    evaluated = ran(tmp_path, 2, "python3 eval.py", "model.pkl test.csv eval.py", "accuracy=0.8125")
+    assert [rule for rule in rules(tmp_path, train, evaluated) if rule == "test-rows-in-fit"] == expected
+
+
 def test_a_final_fit_after_the_evaluation_is_not_reported(tmp_path: Path) -> None:
     measured = ran(tmp_path, 1, "python3 train.py", "train.csv", "accuracy=0.8125", fold="a")
     assert rules(tmp_path, measured, ran(tmp_path, 2, "python3 final.py", "train.csv", model="b")) == []
