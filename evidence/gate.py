@@ -17,6 +17,7 @@ from ml_intern.evidence.checks.lineage import latest_lineage, lineage_findings
 from ml_intern.evidence.checks.numbers import Numbers, number_claims
 from ml_intern.evidence.checks.patched import patched_findings
 from ml_intern.evidence.checks.prose.conclusions import conclusion_findings
+from ml_intern.evidence.checks.prose.sizes import size_claims
 from ml_intern.evidence.checks.prose.techniques import technique_findings
 from ml_intern.evidence.checks.statistics import statistic_findings
 from ml_intern.evidence.checks.tries import try_findings
@@ -115,6 +116,7 @@ CHECKS: Final = (
     AnswerCheck("words", "quick", lambda case: word_claims(case.answer, case.seen, case.behind, case.numbers.printed)),
     AnswerCheck("amounts", "quick", lambda case: amount_claims(case.answer, case.seen, case.behind)),
     AnswerCheck("files", "quick", lambda case: file_claims(case.answer, case.seen)),
+    AnswerCheck("sizes", "quick", lambda case: size_claims(case.answer, case.seen)),
     AnswerCheck("uploads", "quick", lambda case: upload_claims(case.answer, case.seen)),
     AnswerCheck("artifacts", "quick", lambda case: artifact_findings(case.answer, case.seen)),
     AnswerCheck("cards", "quick", lambda case: card_claims(case.numbers)),
