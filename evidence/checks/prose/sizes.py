@@ -24,7 +24,7 @@ _OTHER: Final = re.compile(
     r"(?i)\A\s*(?:/|per\b|of\b|in (?:RAM|memory)|RAM|V?RAM|memory|GPU|heap|peak|smaller|larger|bigger|less|more|"
     r"before|originally|earlier|uncompressed|compressed|zipped|limit)"
 )
-"""What follows a size that is not that of the file as it is."""
+"""The text after a size that is not that of the file as it is."""
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n")
 _EARLIER: Final = re.compile(r"(?i)\b(?:was|were|from|before|down|originally|instead|not|should|would|will|if)\b")
 _POWERS: Final = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
