@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +13,23 @@ from ml_intern.execution.call import ToolError
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll, stop
-from ml_intern.runs.run_folder import run_folder
 from ml_intern.store.runs import OPEN, RunRow
 from tests.execution.conftest import alive, until
 from tests.runs.remote.conftest import RemoteBench
+from tests.runs.remote.pools import PoolBench
 
 WAITS = "echo begin {n} >> $PLACE; while ! test -e $PLACE.{n}; do sleep 0.05; done; echo end {n} >> $PLACE; echo f1={n}"
 
 
-class PoolBench(RemoteBench):
-    """A bench with two machines, `red` and `blue`, which are members of the pool `both`."""
-
-    max_runs: int | None = 1
-
-    def context(self, **choices: Any) -> Any:
-        context = super().context(**choices)
-        workdir = Path(self.target["workdir"])
-        machines = {
-            name: {**self.target, "workdir": str(workdir / name), "max_runs": self.max_runs} for name in ("red", "blue")
-        }
-        context.options.compute.clear()
-        context.options.compute.update({**machines, "both": {"kind": "pool", "members": ["red", "blue"]}})
-        return replace(context, user_text="use red or both")
+class WaitingPool(PoolBench):
+    """A pool whose runs note their begin and wait until they may go on."""
 
     @property
     def place(self) -> Path:
         return self.workspace.parent / "place"
 
-    async def sweep(self, numbers: list[int], target: str = "both", **more: Any) -> list[RunRow]:
-        """Start runs that note their begin and wait until they may go on."""
-        known = len(await self.store.runs.list())
-        result = await self.jobs(
-            operation="sweep", target=target, command=WAITS, parameters={"n": numbers},
-            env={"PLACE": str(self.place)}, **more,
-        )  # fmt: skip
-        assert result.ok, result.text
-        return list(await self.store.runs.list())[known:]
+    async def waiting(self, numbers: list[int], target: str = "both", **more: Any) -> list[RunRow]:
+        return await self.sweep(WAITS, numbers, target, env={"PLACE": str(self.place)}, **more)
 
     def go_on(self, number: int) -> None:
         self.place.with_name(f"place.{number}").touch()
@@ -58,12 +38,8 @@ class PoolBench(RemoteBench):
         lines = self.place.read_text().splitlines() if self.place.exists() else []
         return [int(line.split()[1]) for line in lines if line.startswith("begin")]
 
-    def at(self, row: RunRow) -> str:
-        return str(json.loads((run_folder(self.store.home, row.id) / "target.json").read_text())["name"])
-
     def status_there(self, row: RunRow) -> dict[str, Any]:
-        folder = Path(self.target["workdir"]) / self.at(row) / "runs" / row.id
-        found: dict[str, Any] = json.loads((folder / "status.json").read_text())
+        found: dict[str, Any] = json.loads(self.text_there(row, "status.json"))
         return found
 
     async def poll_until_begun(self, rows: list[RunRow], number: int) -> None:
@@ -75,14 +51,13 @@ class PoolBench(RemoteBench):
 
 
 @pytest.fixture
-def pool(box: RemoteBench) -> PoolBench:
-    found = PoolBench(box.store, box.workspace, box.services)
-    found.target, found.connections = box.target, box.connections
-    return found
+def pool(box: RemoteBench) -> WaitingPool:
+    box.target["max_runs"] = 1
+    return WaitingPool.of(box)
 
 
-async def test_a_machine_runs_as_many_as_it_may_in_the_order_of_their_start(pool: PoolBench) -> None:
-    rows = await pool.sweep([1, 2, 3], target="red")
+async def test_a_machine_runs_as_many_as_it_may_in_the_order_of_their_start(pool: WaitingPool) -> None:
+    rows = await pool.waiting([1, 2, 3], target="red")
     await until(lambda: pool.begun() == [1])
     waiting = await poll(pool.store, rows[1])
     assert (waiting.state, waiting.reason) == ("queued", "waiting for a free slot")
@@ -94,9 +69,9 @@ async def test_a_machine_runs_as_many_as_it_may_in_the_order_of_their_start(pool
     assert pool.place.read_text().splitlines() == ["begin 1", "end 1", "begin 3", "end 3"]
 
 
-async def test_a_machine_of_a_pool_runs_as_many_at_once_as_the_sweep_asks_for(pool: PoolBench) -> None:
-    pool.max_runs = None
-    rows = await pool.sweep([1, 2, 3, 4, 5], at_once=2)
+async def test_a_machine_of_a_pool_runs_as_many_at_once_as_the_sweep_asks_for(pool: WaitingPool) -> None:
+    pool.target["max_runs"] = None
+    rows = await pool.waiting([1, 2, 3, 4, 5], at_once=2)
     await until(lambda: len(pool.begun()) == 4)
     assert sorted(pool.at(row) for row in rows[:4]) == ["blue", "blue", "red", "red"]
     assert (await poll(pool.store, rows[4])).state == "queued"
@@ -105,8 +80,8 @@ async def test_a_machine_of_a_pool_runs_as_many_at_once_as_the_sweep_asks_for(po
     assert {(await pool.ended(row)).state for row in rows} == {"succeeded"}
 
 
-async def test_a_pool_uses_all_its_machines_and_a_waiting_run_moves_to_a_free_one(pool: PoolBench) -> None:
-    rows = await pool.sweep([1, 2, 3, 4])
+async def test_a_pool_uses_all_its_machines_and_a_waiting_run_moves_to_a_free_one(pool: WaitingPool) -> None:
+    rows = await pool.waiting([1, 2, 3, 4])
     await until(lambda: len(pool.begun()) == 2)
     assert {pool.at(row) for row in rows[:2]} == {"red", "blue"}
     busy, free = rows[0], rows[1]
@@ -127,8 +102,8 @@ async def test_a_pool_uses_all_its_machines_and_a_waiting_run_moves_to_a_free_on
     assert sorted(pool.begun()) == sorted({*pool.begun()})
 
 
-async def test_a_run_starts_again_elsewhere_once_when_nothing_of_it_is_left(pool: PoolBench) -> None:
-    [row] = await pool.sweep([1])
+async def test_a_run_starts_again_elsewhere_once_when_nothing_of_it_is_left(pool: WaitingPool) -> None:
+    [row] = await pool.waiting([1])
     await until(lambda: pool.begun() == [1])
     first, before = pool.at(row), pool.status_there(row)
     scripts = [int(one) for one in Path(f"/proc/{before['pid']}/task/{before['pid']}/children").read_text().split()]
@@ -144,8 +119,8 @@ async def test_a_run_starts_again_elsewhere_once_when_nothing_of_it_is_left(pool
     assert f"ml-intern: {first}: its supervisor was killed; the run starts again elsewhere" in Path(row.log).read_text()
 
 
-async def test_launches_at_the_same_time_start_one_run(pool: PoolBench) -> None:
-    [row] = await pool.sweep([1])
+async def test_launches_at_the_same_time_start_one_run(pool: WaitingPool) -> None:
+    [row] = await pool.waiting([1])
     await until(lambda: pool.begun() == [1])
     backend, context = backend_of("pool", pool.store), pool.context()
     plan = RunPlan("pool", "other", pool.workspace, ("bash", "-c", "false"), target="both", limit_s=60)
@@ -160,7 +135,7 @@ async def test_launches_at_the_same_time_start_one_run(pool: PoolBench) -> None:
     assert pool.begun() == [1, 9]
 
 
-async def test_a_member_that_cannot_be_reached_is_left_out(pool: PoolBench) -> None:
+async def test_a_member_that_cannot_be_reached_is_left_out(pool: WaitingPool) -> None:
     context = pool.context()
     context.options.compute["red"]["port"] = 1
     backend = backend_of("pool", pool.store)
@@ -176,7 +151,7 @@ async def test_a_member_that_cannot_be_reached_is_left_out(pool: PoolBench) -> N
     assert "red cannot be reached" in result
 
 
-async def backend_refusal(pool: PoolBench, context: Any) -> str:
+async def backend_refusal(pool: WaitingPool, context: Any) -> str:
     plan = RunPlan("pool", "x", pool.workspace, ("bash", "-c", "true"), target="both", limit_s=60)
     with pytest.raises(ToolError) as refused:
         await backend_of("pool", pool.store).launch(plan, "run-refused", context)

@@ -22,6 +22,7 @@ from ml_intern.runs.watch import Watch
 from tests.execution.conftest import THREAD, until
 from tests.fakes.hub import FakeHub
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
+from tests.runs.remote.pools import check_that_they_share_a_study, optuna_sweep
 from tests.runs.remote.sshd import Sshd, end_connections
 from tests.tools.hub.conftest import client, hub
 
@@ -280,16 +281,4 @@ async def test_polls_at_the_same_time_copy_each_line_once(box: RemoteBench, tmp_
 
 
 async def test_the_runs_of_an_optuna_sweep_share_a_study_there(box: RemoteBench) -> None:
-    pytest.importorskip("optuna")
-    box.target["setup"] = f"export PATH={Path(sys.executable).parent}:$PATH"
-    box.file("work/train.py", "import sys\nprint(f'eval_loss={(float(sys.argv[2]) - 3) ** 2}')\n")
-    result = await box.jobs(
-        operation="sweep", target="box", method="optuna", metric="eval_loss", samples=4, at_once=2,
-        script="work/train.py", parameters={"x": {"low": -10.0, "high": 10.0}},
-    )  # fmt: skip
-    assert result.ok, result.text
-    rows = [await box.ended(row, seconds=120) for row in await box.store.runs.list()]
-    assert {row.state for row in rows} == {"succeeded"}
-    numbers = sorted(int(row.tail.partition("optuna: trial ")[2].partition(":")[0]) for row in rows)
-    assert numbers == [0, 1, 2, 3]
-    assert [path.suffix for path in (Path(box.target["workdir"]) / "studies").iterdir()] == [".optuna"]
+    await check_that_they_share_a_study(box, await optuna_sweep(box))
