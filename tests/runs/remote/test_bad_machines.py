@@ -1,6 +1,9 @@
 """Machines over ssh that are set up badly: a run starts, or one line says what to do."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.execution.conftest import until
 from tests.runs.remote.conftest import RemoteBench
-from tests.runs.remote.sshd import Sshd
+from tests.runs.remote.sshd import Sshd, end_connections
 
 Login = Callable[[str], None]
 
@@ -117,3 +121,26 @@ async def test_a_file_that_does_not_fit_there_is_one_line(box: RemoteBench, logi
     box.file("large.bin", "x" * 400_000)
     login("ulimit -f 200; trap '' XFSZ")
     assert "File too large" in await refused(box)
+
+
+async def test_a_machine_that_restarts_ends_its_runs_and_those_that_waited_and_takes_new_ones(box: RemoteBench) -> None:
+    box.target["max_runs"] = 1
+    rows = [await box.started(command="sleep 600") for _ in range(2)]
+    files = [Path(box.target["workdir"]) / "runs" / row.id / "status.json" for row in rows]
+    await until(lambda: [json.loads(file.read_text())["state"] for file in files] == ["running", "queued"])
+    for file in files:
+        status = json.loads(file.read_text())
+        end_tree(status["pid"])
+        file.write_text(json.dumps({**status, "boot": "of an earlier start"}))
+    end_connections(box.connections)
+    ended = [await box.ended(row) for row in rows]
+    assert [(row.state, row.reason) for row in ended] == [("lost", "the machine restarted")] * 2
+    assert (await box.ended(await box.started(command="true"))).state == "succeeded"
+
+
+def end_tree(pid: int) -> None:
+    """Kill a process and all below it, as a restart does."""
+    os.kill(pid, signal.SIGSTOP)
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        end_tree(int(child))
+    os.kill(pid, signal.SIGKILL)
