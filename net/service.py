@@ -40,6 +40,10 @@ class TooManyRequests(ToolError):
         self.seconds = seconds
 
 
+class TooLarge(ToolError):
+    """The response is over the maximum size."""
+
+
 class Unavailable(ToolError):
     """The service did not answer, or failed (5xx)."""
 
@@ -131,7 +135,7 @@ class Service:
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > self.max_bytes:
-                raise ToolError(f"{self.name} sent more than {self.max_bytes:,} bytes; ask for less")
+                raise TooLarge(f"{self.name} sent more than {self.max_bytes:,} bytes; ask for less")
         return bytes(body)
 
     async def _check(self, response: "httpx.Response") -> None:

@@ -67,7 +67,7 @@ class RayCluster:
         return job
 
     async def log(self, id: str) -> bytes:
-        """Return the whole output of a job; empty when it is not there."""
+        """Return the whole output of a job; empty when it is not there. Raises TooLarge when Ray sends too much."""
         try:
             return str((await self._ask(lambda service: service.get_json(f"/api/jobs/{id}/logs")))["logs"]).encode()
         except NotFound:

@@ -13,9 +13,10 @@ from ml_intern.configs.paths import replace_file
 from ml_intern.configs.settings import ComputeTarget
 from ml_intern.execution.call import ToolError
 from ml_intern.execution.tool import ExternalEffects, ToolContext
+from ml_intern.net.service import TooLarge
 from ml_intern.runs.backends.base import Outputs, RunPlan, RunStatus
 from ml_intern.runs.backends.remote_runs import TARGET, delivered_root, placed, read_target, target_of
-from ml_intern.runs.logs import append_output
+from ml_intern.runs.logs import append_output, last_lines
 from ml_intern.runs.ray.cluster import FINAL, STOP_SECONDS, JobRequest, RayCluster, node_of
 from ml_intern.runs.remote.far_side.ray import FAR_SIDE, ORDER, TIMEOUT_CODE
 from ml_intern.runs.remote.far_side_file import far_side_file
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ABANDONED = "abandoned"
 NEVER = "it was never started"
+LOG_CUT = "ml-intern: the log is too large to be read through Ray; its dashboard has the rest\n"
 _STATES = {"PENDING": QUEUED, "RUNNING": RUNNING, "SUCCEEDED": "succeeded", "STOPPED": "cancelled"}
 
 
@@ -111,14 +113,22 @@ class RayJobs:
         return _status(job, known)
 
     async def fetch_log(self, handle: str, log: Path) -> None:
-        """Append the new lines to the copy, whose length is what is known. Raises TemporaryError."""
+        """Append the new lines to the copy, whose length is what is known. Raises TemporaryError.
+
+        A copy whose last line says that the log is too large stays as it is.
+        """
         known = json.loads(handle)
+        offset = await asyncio.to_thread(append_output, log, b"")
+        if await asyncio.to_thread(last_lines, log, 1, len(LOG_CUT)) == LOG_CUT:
+            return
         try:
             job, text = await _job(known), _own_output(await _cluster(known).log(known["id"]), known["id"])
+        except TooLarge:
+            await asyncio.to_thread(append_output, log, LOG_CUT.encode(), offset)
+            return
         except ToolError as error:
             raise TemporaryError(f"the log of {known['id']} is not available: {error}", "try again later") from error
         end = len(text) if job is None or job["status"] in FINAL else text.rfind(b"\n") + 1
-        offset = await asyncio.to_thread(append_output, log, b"")
         if offset < end:
             await asyncio.to_thread(append_output, log, text[offset:end], offset)
 

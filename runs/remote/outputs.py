@@ -62,7 +62,10 @@ def _left_out(one: RunOutput, place: Path, folder: str) -> str:
     if ".." in PurePosixPath(one.path).parts or PurePosixPath(one.path).is_absolute():
         return "its path leaves the folder"
     if one.size > MAX_FILE_BYTES:
-        return f"{one.size:,} bytes, sha256 {one.digest}; {UPLOAD.format(shlex.quote(f'{folder}/{one.path}'))}"
+        digest = f", sha256 {one.digest}" if one.digest else ""
+        return f"{one.size:,} bytes{digest}; {UPLOAD.format(shlex.quote(f'{folder}/{one.path}'))}"
+    if not one.digest:
+        return "too much at once to check it; fetch it with fewer files"
     control = find_control(str(place / one.path), Place(str(place)))
     return control.why if control else ""
 

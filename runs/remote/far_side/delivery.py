@@ -97,12 +97,20 @@ def copy(stream: IO[bytes], path: Path, size: int) -> str:
 
 
 def prepare(root: Path, folder: Path, order: dict[str, Any]) -> Path:
-    """Create the working folder of a run from the delivered files, and return the folder to run in."""
+    """Create the working folder of a run from the delivered files, and return the folder to run in.
+
+    Raises OSError for a file that is damaged, which is deleted, so that it is sent again.
+    """
     work = folder / "work"
     for path, digest, mode in order["files"]:
         place = work / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(blob_path(root, digest), place)
+        blob = blob_path(root, digest)
+        with blob.open("rb") as stream:
+            found = copy(stream, place, blob.stat().st_size)
+        if found != digest:
+            blob.unlink()
+            raise OSError(f"the copy of {path} was damaged, as by a power failure; start the run again to send it anew")
         place.chmod(mode)
     for path, target in order["links"]:
         place = work / path

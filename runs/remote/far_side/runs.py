@@ -30,6 +30,8 @@ from ml_intern.runs.remote.far_side.supervisor import GRACE_SECONDS, POLL_SECOND
 
 START_SECONDS = 30.0
 LOG_BYTES = 1 << 22
+DIGEST_BYTES = 4 << 30
+"""How much is read for digests at once. The other side waits a minute for an answer."""
 RESTARTED, KILLED = "the machine restarted", "its supervisor was killed"
 
 
@@ -105,6 +107,9 @@ def cancel(root: Path, order: dict[str, Any]) -> dict[str, Any]:
         (folder / CANCELLED).touch()
         cancel_job(status)
     elif is_supervised(folder):
+        if status["boot"] != boot_id():
+            where = status.get("host", "another machine with this folder")
+            raise OSError(f"it runs on {where}, not on {os.uname().nodename}: name that machine as the host")
         os.kill(status["pid"], signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS + 5
     while is_supervised(folder) and time.monotonic() < deadline:
@@ -139,8 +144,18 @@ def outputs(root: Path, order: dict[str, Any]) -> dict[str, Any]:
     work, since = folder / "work", read_status(folder).get("started", math.inf) if order.get("written") else 0.0
     found = {path for pattern in order["patterns"] for path in work.glob(pattern)}
     files = sorted(path for path in found if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since)
-    found_files = [[str(path.relative_to(work)), path.stat().st_size, digest_of(path)] for path in files]
+    digests = _digests(files)
+    found_files = [[str(path.relative_to(work)), path.stat().st_size, digests[path]] for path in files]
     return {"folder": str(work.resolve()), "files": found_files}
+
+
+def _digests(files: list[Path]) -> dict[Path, str]:
+    """Return the digests of files by path, small ones first; "" for those beyond DIGEST_BYTES."""
+    left, found = DIGEST_BYTES, {}
+    for path in sorted(files, key=lambda one: one.stat().st_size):
+        left -= path.stat().st_size
+        found[path] = digest_of(path) if left >= 0 else ""
+    return found
 
 
 def content(root: Path, order: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,17 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ml_intern.runs.remote import outputs
+from ml_intern.runs.remote.far_side import runs
 from ml_intern.runs.remote.far_side.delivery import PRUNE_SECONDS, UNUSED_BLOB_SECONDS
+from ml_intern.runs.remote.far_side.serve import OPERATIONS
 from tests.runs.remote.conftest import RemoteBench
 from tests.runs.remote.sshd import Sshd
 
@@ -143,3 +147,42 @@ async def test_a_script_gets_its_packages_from_the_folder_of_wheels_of_its_targe
         shutil.rmtree(folder)
     assert row.state == "succeeded", row.tail
     assert row.metrics == '{"tinynet.accuracy": 0.75}'
+
+
+async def test_a_file_that_was_damaged_there_is_not_used_and_is_sent_again(box: RemoteBench) -> None:
+    content = random.Random(7).randbytes(5_000)
+    digest = write(box, content)
+    assert digest == await content_there(box)
+    (blob,) = Path(box.target["workdir"]).glob(f"blobs/*/{digest}")
+    blob.write_bytes(content[:4_096])
+    result = await box.jobs(operation="run", target="box", command="true")
+    assert "the copy of my data/rows.bin was damaged" in result.text
+    assert len(result.text.splitlines()) == 1
+    assert digest == await content_there(box)
+
+
+class Here:
+    """The far side in this process, with a folder of runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    async def call(self, operation: str, order: Mapping[str, Any], /) -> dict[str, Any]:
+        return OPERATIONS[operation](self.root, dict(order))
+
+
+async def test_files_that_are_too_much_to_read_are_named_and_small_ones_are_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "there" / "runs" / "run-1" / "work"
+    work.mkdir(parents=True)
+    for name, size in (("a-large.bin", 5_000), ("b-small.bin", 5), ("c-middle.bin", 50)):
+        (work / name).write_bytes(b"x" * size)
+    monkeypatch.setattr(runs, "DIGEST_BYTES", 50)
+    monkeypatch.setattr(outputs, "MAX_FILE_BYTES", 1_000)
+    found = await outputs.fetch_outputs(Here(tmp_path / "there"), "run-1", ["*.bin"], tmp_path / "copies")
+    assert [one.path for one in found.files] == ["b-small.bin"]
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["b-small.bin"]
+    large, middle = found.notes
+    assert large.startswith("not copied: a-large.bin (5,000 bytes; it stays there")
+    assert middle == "not copied: c-middle.bin (too much at once to check it; fetch it with fewer files)"

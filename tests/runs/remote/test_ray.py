@@ -22,6 +22,8 @@ from ml_intern.configs.errors import TemporaryError
 from ml_intern.runs.backends.base import RunPlan
 from ml_intern.runs.backends.registry import backend_of
 from ml_intern.runs.poll import poll
+from ml_intern.runs.ray import cluster as cluster_client
+from ml_intern.runs.ray.jobs import LOG_CUT
 from tests.execution.conftest import Bench, alive, until
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
 
@@ -151,6 +153,16 @@ async def test_a_second_start_starts_nothing_and_an_abandoned_run_never_starts(b
     assert (await backend.inspect(await backend.launch(plan, "run-2", context))).reason == "it was never started"
     await backend.cancel(row.handle or "")
     assert place.read_text() == "started\n"
+
+
+async def test_a_run_whose_log_is_too_large_ends_and_its_log_says_so_once(
+    box: RemoteBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_client, "MAX_ANSWER_BYTES", 100_000)
+    row = await box.ended(await box.started(command="seq 1000000"))
+    assert (row.state, row.exit_code) == ("succeeded", 0)
+    await backend_of("ray", box.store).fetch_log(row.handle or "", Path(row.log))
+    assert Path(row.log).read_text().count(LOG_CUT) == 1
 
 
 async def test_cancelling_and_the_time_limit_end_everything_that_a_run_started(box: RemoteBench) -> None:

@@ -108,6 +108,18 @@ async def test_a_killed_supervisor_is_a_lost_run(box: RemoteBench) -> None:
     assert (row.state, row.reason) == ("lost", "its supervisor was killed")
 
 
+async def test_a_run_on_another_machine_with_the_same_folder_is_not_stopped_by_its_process_id(box: RemoteBench) -> None:
+    row = await box.started(command="sleep 600")
+    file = Path(box.target["workdir"]) / "runs" / row.id / "status.json"
+    status = file.read_text()
+    file.write_text(json.dumps({**json.loads(status), "boot": "of another machine", "host": "node7"}))
+    with pytest.raises(TemporaryError, match="it runs on node7, not on "):
+        await stop(box.store, row)
+    file.write_text(status)
+    assert (await poll(box.store, row)).state == "running"
+    assert (await stop(box.store, row)).state == "cancelled"
+
+
 async def test_a_run_that_was_never_started_never_starts(box: RemoteBench) -> None:
     backend, context = backend_of("ssh", box.store), box.context()
     plan = RunPlan("ssh", "true", box.workspace, ("true",), target="box", limit_s=60)
