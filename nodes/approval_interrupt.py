@@ -26,7 +26,7 @@ from ml_intern.nodes.guards.collection import collection_answer, collection_ques
 from ml_intern.nodes.results import emit_of, options_of, results_not_run, thread_of
 from ml_intern.nodes.routing import before_model
 from ml_intern.safety.policy import Verdict
-from ml_intern.store.checkpoints.saver import Saver
+from ml_intern.store.checkpoints.steps import KnowsNewCheckpoints
 from ml_intern.store.permissions import Grant
 
 
@@ -176,7 +176,7 @@ async def _asked_before(config: RunnableConfig, runtime: Runtime[RunOptions]) ->
     if saver is None or here is None:
         return None
     where = {"thread_id": here.thread_id, "checkpoint_ns": "", "checkpoint_id": here.checkpoint_id}
-    if isinstance(saver, Saver) and saver.is_new(str(here.thread_id), here.checkpoint_id):
+    if isinstance(saver, KnowsNewCheckpoints) and saver.is_new(str(here.thread_id), here.checkpoint_id):
         return None
     saved = await saver.aget_tuple({"configurable": where})
     for task_id, channel, value in reversed(saved.pending_writes or [] if saved else []):

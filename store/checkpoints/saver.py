@@ -32,6 +32,7 @@ from ml_intern.store.checkpoints.histories import NO_VALUE, Histories, HistorySt
 from ml_intern.store.checkpoints.ids import ensure_later_ids
 from ml_intern.store.checkpoints.packing import damaged_row
 from ml_intern.store.checkpoints.rows import CheckpointBytes, CheckpointRef, TaskBytes, ThreadNamespace
+from ml_intern.store.checkpoints.steps import starts_a_step
 from ml_intern.store.queue import delete_queued
 from ml_intern.store.sqlite.database import Database
 
@@ -134,7 +135,7 @@ class Saver(AsyncSqliteSaver):
 
     def _is_within_turn(self, namespace: ThreadNamespace, ref: CheckpointRef) -> bool:
         """Whether a step of a running turn, whose writes were queued just now, is followed by another step."""
-        return ref.source == "loop" and namespace in self._uncommitted and any(map(_starts_a_step, ref.channels))
+        return ref.source == "loop" and namespace in self._uncommitted and starts_a_step(ref.channels)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -392,11 +393,6 @@ class Saver(AsyncSqliteSaver):
     def _values(self, connection: sqlite3.Connection, namespace: ThreadNamespace, id: str) -> Mapping[str, Any]:
         found = tables.load_checkpoint(connection, namespace, id)
         return self._decode(found)[0]["channel_values"] if found else {}
-
-
-def _starts_a_step(channel: str) -> bool:
-    """Return whether a channel with a value makes LangGraph run a node."""
-    return channel.startswith("branch:to:")
 
 
 def _namespace(config: RunnableConfig) -> ThreadNamespace:

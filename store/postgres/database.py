@@ -35,7 +35,7 @@ _SETTINGS: Final = {
     "idle_session_timeout": f"{SILENT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{SILENT_SECONDS}s",
     "default_transaction_isolation": "serializable",
-    "search_path": "ml_intern",
+    "search_path": "ml_intern,public",
 }
 
 
@@ -122,6 +122,16 @@ class PostgresDatabase:
         self._later.append(work)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LATER_SECONDS, self._write_soon)
+
+    @property
+    def waiting(self) -> int:
+        """The number of writes that wait for the next transaction."""
+        return len(self._later)
+
+    async def flush(self) -> None:
+        """Perform what waits since `write_later`. It is on disk when this returns."""
+        if self._later:
+            await self.write(lambda _: None)
 
     async def check(self) -> None:
         """Check that the server answers."""

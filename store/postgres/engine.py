@@ -10,7 +10,7 @@ from ml_intern.store.postgres.saver import PostgresSaver, open_saver
 
 
 class PostgresEngine:
-    """The database with its locks and its checkpointer. The checkpointer has a connection of its own."""
+    """The database with its locks and its checkpointer. The checkpointer reads through a connection of its own."""
 
     def __init__(self, database: PostgresDatabase, locks: Path) -> None:
         self.database = database
@@ -24,7 +24,5 @@ class PostgresEngine:
         return cls(await open_postgres(url), locks)
 
     async def open_saver(self) -> PostgresSaver:
-        """Open the LangGraph checkpointer, which locks the threads of the store too. Raises ThreadLocked."""
-        saver = await open_saver(self.database.url)
-        await self.locks.add_writer(saver)
-        return saver
+        """Open the LangGraph checkpointer, which writes through the database."""
+        return await open_saver(self.database)

@@ -1,7 +1,7 @@
-"""Locks of threads on PostgreSQL: each connection that writes for a thread has an advisory lock of its own.
+"""Locks of threads on PostgreSQL: advisory locks of the connection that writes for the thread.
 
 The server releases it when the connection ends or says nothing for SILENT_SECONDS, and ends the connection with it. So
-a process that can still write has a lock, and no other process can have taken over the thread.
+a process that can still write has the lock, and no other process can have taken over the thread.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from ml_intern.configs.errors import ThreadLocked
 from ml_intern.store.connection import SqlConnection
@@ -19,8 +19,7 @@ from ml_intern.store.lock import lock_thread
 from ml_intern.store.postgres.database import PostgresDatabase
 
 TABLES: Final = 1
-CHECKPOINTS: Final = 2
-"""The two connections that write for a thread."""
+"""The connection that writes for a thread."""
 CLAIM: Final = 3
 """The worker that starts the process of a thread."""
 _HOLDER: Final = (
@@ -41,23 +40,6 @@ def holder_name() -> str:
     return f"ml-intern {os.getpid()} on {socket.gethostname()}"[:63]
 
 
-class LockingWriter(Protocol):
-    """A further connection that writes for the threads of a store."""
-
-    @property
-    def was_lost(self) -> bool:
-        """Whether the connection has ended."""
-        ...
-
-    async def lock_thread(self, thread_id: str) -> None:
-        """Lock a thread. Raises ThreadLocked."""
-        ...
-
-    async def unlock_thread(self, thread_id: str) -> None:
-        """Release the lock of a thread."""
-        ...
-
-
 class AdvisoryLocks:
     """The locks of a store's threads, against processes on any machine.
 
@@ -68,8 +50,6 @@ class AdvisoryLocks:
         self._database = database
         self._folder = folder
         self._wanted = set[str]()
-        self._locked = set[str]()
-        self._writer: LockingWriter | None = None
 
     @asynccontextmanager
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
@@ -83,22 +63,11 @@ class AdvisoryLocks:
             stack.push_async_callback(self._database.unpin, partial(_release, thread_id))
             with suppress(ThreadLocked):  # by a process that was stopped and has lost its lock in the database
                 await stack.enter_async_context(lock_thread(self._folder, thread_id))
-            self._locked.add(thread_id)
-            stack.callback(self._locked.discard, thread_id)
-            if self._writer is not None:
-                await self._writer.lock_thread(thread_id)
-            stack.push_async_callback(self._unlock_writer, thread_id)
             yield
 
-    async def add_writer(self, writer: LockingWriter) -> None:
-        """Lock the locked threads of the store, now and later, on a further connection too. Raises ThreadLocked."""
-        for thread_id in self._locked:
-            await writer.lock_thread(thread_id)
-        self._writer = writer
-
     def check(self) -> None:
-        """Check that both connections that write still have their locks. Raises TemporaryError."""
-        if self._database.was_lost or (self._writer is not None and self._writer.was_lost):
+        """Check that the connection that writes still has its locks. Raises TemporaryError."""
+        if self._database.was_lost:
             raise self._database.lost_error()
 
     async def claim(self, thread_id: str) -> bool:
@@ -115,10 +84,6 @@ class AdvisoryLocks:
     def is_locked(self, connection: SqlConnection, thread_id: str) -> bool:
         """Return whether a process has locked the thread."""
         return connection.execute(_HOLDER, (lock_key(thread_id, TABLES),)).fetchone() is not None
-
-    async def _unlock_writer(self, thread_id: str) -> None:
-        if self._writer is not None:
-            await self._writer.unlock_thread(thread_id)
 
 
 def _take(thread_id: str, connection: SqlConnection) -> None:

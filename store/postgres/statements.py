@@ -1,7 +1,7 @@
 """Translation of the tables' statements and values to psycopg's form."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -57,6 +57,14 @@ class TableConnection:
         cursor = self._connection.cursor()
         cursor.executemany(translated(statement).encode(), [adapted(one) for one in values])
         return ResultRows(cursor)
+
+    def perform(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement in psycopg's own form, once for each row of values."""
+        cursor = self._connection.cursor()
+        if len(rows) == 1:
+            cursor.execute(statement.encode(), rows[0])
+        else:
+            cursor.executemany(statement.encode(), rows)
 
 
 class ResultRows:
