@@ -15,15 +15,22 @@ from tests.store.conftest import Start, finish, read_line
 HOLD = """
     import asyncio, sys
     from pathlib import Path
+    from langgraph.checkpoint.base import empty_checkpoint
     from ml_intern.configs.errors import TemporaryError
     from ml_intern.store.journal import CallKey
     from ml_intern.store.store import Store
 
     async def main():
         async with await Store.open(Path(sys.argv[1]), url=sys.argv[2]) as store, store.hold("t"):
-            await store.saver()
+            saver = await store.saver()
             print("held", flush=True)
             sys.stdin.readline()
+            config = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+            try:
+                await saver.aput(config, empty_checkpoint(), {"source": "input", "step": 1}, {})
+                print("saved", flush=True)
+            except TemporaryError as error:
+                print("refused", flush=True)
             try:
                 await store.journal.start(CallKey("t", "m", 0), "bash", "d")
                 print("written", flush=True)
@@ -83,8 +90,11 @@ async def test_a_stopped_process_loses_its_thread_and_writes_nothing(tmp_path: P
     async with await Store.open(tmp_path / "ours", url=url) as store:
         await until_held(store)
         os.kill(process.pid, signal.SIGCONT)
-        assert "was lost" in finish(process, "write\n")
+        said = finish(process, "write\n")
+        assert said.startswith("refused")
+        assert "was lost" in said
         assert await store.journal.of_message("t", "m") == []
+        assert await store.checkpoints.lineage("t") == []
 
 
 async def test_a_process_that_stops_after_a_checkpoint_loses_its_thread(tmp_path: Path, url: str, start: Start) -> None:
