@@ -1,4 +1,4 @@
-"""What the checkpointers of both databases know about the steps of a running turn."""
+"""Knowledge about the steps of a running turn that the checkpointers of both databases share."""
 
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable

@@ -56,17 +56,17 @@ _Statement = tuple[str, Sequence[Sequence[Any]]]
 
 
 class _Recording:
-    """A cursor that performs nothing: it keeps the statements of a saver, whose results nobody reads."""
+    """A cursor that performs nothing: it stores the statements of a saver, whose results are not read."""
 
     def __init__(self) -> None:
         self.statements: list[_Statement] = []
 
     async def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
-        """Keep a statement."""
+        """Store a statement."""
         self.statements.append((statement, [_as_of_now(values)]))
 
     async def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Keep a statement that is performed for each row."""
+        """Store a statement that is performed for each row."""
         self.statements.append((statement, [_as_of_now(row) for row in rows]))
 
 
@@ -243,7 +243,7 @@ class PostgresSaver(AsyncPostgresSaver):
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
-        """Provide a cursor that reads. The saver asks for a pipeline where it saves: those statements are kept."""
+        """Provide a cursor that reads. The saver asks for a pipeline where it saves: those statements are recorded."""
         if pipeline:
             yield cast("psycopg.AsyncCursor[DictRow]", _RECORDING.get())
             return
