@@ -227,7 +227,13 @@ class App:
         from ml_intern.terminal.views.approval import Decided, Deferred, NewMessage
 
         self.console.signals.question(self._following.requests)
-        asked = Approvals(self.console, self._following.requests, Path(self.options.workspace))
+        asked = Approvals(
+            self.console,
+            self._following.requests,
+            Path(self.options.workspace),
+            read_outputs=self._read_outputs,
+            waits=lambda: bool(self._following.requests),
+        )
         outcome = await asked.outcome()
         match outcome:
             case Decided(decisions):
@@ -239,7 +245,7 @@ class App:
                 self.screen.line("not answered; you are asked again when you resume the thread", "dim")
                 self.leaving = True
                 return None
-        if outcome is ANSWERED:
+        if outcome is None or outcome is ANSWERED:
             self.screen.line(f"answered {self._answered_from}", "dim")
             return None
         asked.show_unanswered()
@@ -349,7 +355,10 @@ class App:
     def open_pager(self) -> None:
         """Show whole outputs."""
         if self._session is not None:
-            self.in_background(self._read(read_outputs(self.console, self._session)))
+            self.in_background(self._read_outputs())
+
+    async def _read_outputs(self) -> None:
+        await self._read(read_outputs(self.console, self.session, self._following.requests))
 
     def open_history(self) -> None:
         """Let the user choose an earlier message."""

@@ -6,13 +6,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_intern.terminal.blocks.sentence import QUESTION, covered
 from ml_intern.terminal.render.preview import preview, preview_text
-from ml_intern.terminal.views.approval import ApprovalView, Decided, EditCall, ViewCall
+from ml_intern.terminal.views.approval import ApprovalView, Decided, EditCall, ReadOutputs, ViewCall
 
 if TYPE_CHECKING:
     from ml_intern.graph.operations import Decision
@@ -23,11 +23,28 @@ EDITED_ARGUMENT = {"bash": "command", "write": "content", "edit": "new"}
 SCOPES = {"thread": "in this thread", "folder": "in this folder", "everywhere": "in every folder"}
 
 
-class Approvals:
-    """Asks about one batch of requests."""
+async def _nothing() -> None:
+    """Show no outputs."""
 
-    def __init__(self, console: "SessionTerminal", requests: Sequence[Mapping[str, Any]], workspace: Path) -> None:
+
+class Approvals:
+    """Asks about one batch of requests.
+
+    `read_outputs` shows the outputs of the thread. `waits` returns whether no other client has answered yet.
+    """
+
+    def __init__(
+        self,
+        console: "SessionTerminal",
+        requests: Sequence[Mapping[str, Any]],
+        workspace: Path,
+        *,
+        read_outputs: Callable[[], Awaitable[object]] = _nothing,
+        waits: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._console = console
+        self._read_outputs = read_outputs
+        self._waits = waits
         self._screen = console.transcript
         self._workspace = workspace
         self._requests = {request["id"]: request for request in requests}
@@ -37,8 +54,11 @@ class Approvals:
             self._screen.propose(id, lines)
 
     async def outcome(self) -> object:
-        """Return the outcome: Decided, NewMessage, Deferred, Cancelled, or the one that dismissed the list."""
-        while True:
+        """Return the outcome: Decided, NewMessage, Deferred, Cancelled, or the one that dismissed the list.
+
+        None if another client answered while the user read or edited something.
+        """
+        while self._waits():
             outcome = await self._console.choose(self._view)
             match outcome:
                 case EditCall(id):
@@ -47,11 +67,14 @@ class Approvals:
                     request = self._requests[id]
                     lines = preview(request["name"], self._view.args(id), self._workspace)
                     await self._console.page(preview_text(lines))
+                case ReadOutputs():
+                    await self._read_outputs()
                 case Decided(decisions):
                     self._report(decisions)
                     return outcome
                 case _:
                     return outcome
+        return None
 
     def show_unanswered(self) -> None:
         """Show the calls that do not run because the user interrupted the turn instead of answering."""

@@ -1,9 +1,11 @@
 """Ctrl-R and Ctrl-O: choose an earlier message, and read the whole output of a call in a pager."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ml_intern.terminal.blocks.call import REJECTION
+from ml_intern.terminal.render.preview import preview, preview_text
 from ml_intern.terminal.render.replay import NOT_RUN
 from ml_intern.terminal.render.summary import call_summary, one_line
 from ml_intern.terminal.views.outcome import Chosen
@@ -29,14 +31,17 @@ async def choose_earlier(console: "SessionTerminal") -> None:
         console.replace(chosen)
 
 
-async def read_outputs(console: "SessionTerminal", session: "Session") -> None:
+async def read_outputs(
+    console: "SessionTerminal", session: "Session", asked: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Let the user choose a call of the thread, the latest first, and show its whole output in a pager.
 
-    A call that runs shows its output so far.
+    A call that runs shows its output so far, and one of the `asked` requests what it would do.
     """
     messages = await session.history()
     calls = {call.id: call for message in messages for call in message.calls}
-    rows = [
+    rows = [_waiting(request, Path(session.options.workspace)) for request in reversed(asked)]
+    rows += [
         (call.output() or "no output yet", call_summary(call.name, call.args), "running")
         for call in console.transcript.running_calls
     ]
@@ -52,6 +57,11 @@ async def read_outputs(console: "SessionTerminal", session: "Session") -> None:
     chosen = await _chosen(console, "Outputs, the latest first", rows[:MAX_ITEMS])
     if chosen is not None:
         await console.page(chosen)
+
+
+def _waiting(request: Mapping[str, Any], workspace: Path) -> tuple[str, str, str]:
+    name, args = request["name"], request["args"]
+    return preview_text(preview(name, args, workspace)), call_summary(name, args), "waiting for your answer"
 
 
 def _outcome(message: "Message") -> str:

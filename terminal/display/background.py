@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_intern.terminal.input.answers import AnswerFilter
 
 LIMIT_S = 2.0
-"""Seconds after which no answer is expected any more. One that comes later is still used."""
+"""Seconds after a question or an answer after which no other is expected. One that comes later is still used."""
 LEAVING_S = 0.5
 """Seconds that leaving waits for an answer, which would reach the shell otherwise."""
 
@@ -33,6 +33,7 @@ class Background:
         self._images = images
         self._awaited = 0
         self._filter: AnswerFilter | None = None
+        self._limit: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._ended.set()
         self.colour = ""
@@ -45,12 +46,14 @@ class Background:
             self._ended.clear()
             self._awaited = 1
             answers.expect(expecting=True)
-            asyncio.get_running_loop().call_later(LIMIT_S, self._end)
+            self._wait()
             colour = ASK_BACKGROUND if background_matters(os.environ) else ""
             self._send(f"{colour}{kitty.ASK}{ASK_ATTRIBUTES}")
 
     def take(self, answer: str) -> None:
-        """Take an answer of the terminal."""
+        """Take an answer of the terminal. On a slow connection, the next one may be long in coming."""
+        if self._limit is not None:
+            self._wait()
         if answer.startswith(f"{OSC}11;"):
             self.colour = answer
             self.changed()
@@ -78,7 +81,16 @@ class Background:
         except TimeoutError:
             return
 
+    def _wait(self) -> None:
+        """Expect an answer for the time of the limit, from now on."""
+        if self._limit is not None:
+            self._limit.cancel()
+        self._limit = asyncio.get_running_loop().call_later(LIMIT_S, self._end)
+
     def _end(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._limit = None
         self._ended.set()
         if self._filter is not None:
             self._filter.expect(expecting=False)

@@ -52,6 +52,11 @@ class ViewCall:
 
 
 @dataclass(frozen=True)
+class ReadOutputs:
+    """The user wants to read the outputs of the thread before the answer."""
+
+
+@dataclass(frozen=True)
 class NewMessage:
     """The user answered a question about the turn with a message, which the model reads instead."""
 
@@ -63,7 +68,7 @@ class Deferred:
     """The user left without an answer: the requests stay pending."""
 
 
-ApprovalOutcome = Decided | EditCall | ViewCall | NewMessage | Deferred | Cancelled
+ApprovalOutcome = Decided | EditCall | ViewCall | ReadOutputs | NewMessage | Deferred | Cancelled
 
 
 class ApprovalView:
@@ -111,6 +116,8 @@ class ApprovalView:
         self._typed = ""
         if key == "c-d":
             return Deferred()
+        if key == "c-o":
+            return ReadOutputs()
         if self._reason is not None:
             return self._type_reason(key)
         if is_text(key) and (typed or self._choices.place_of(key) is None):

@@ -17,7 +17,7 @@ WRITE = {"id": "c2", "name": "write", "args": {"path": "n", "content": "a\n"}, "
 OTHER: dict[str, Any] = {"id": "c3", "name": "other", "args": {}, "description": "unknown"}
 QUESTION = {"id": "q1", "name": "question", "args": {}, "description": "5.00 USD are spent. Continue?"}
 ALWAYS = {**BASH, "always": [{"tool": "bash", "prefix": ["git", "add"]}]}
-CTRL_D, ESCAPE = "\x04", "\x1b"
+CTRL_D, CTRL_O, ESCAPE = "\x04", "\x0f", "\x1b"
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +159,36 @@ async def test_leaving_answers_nothing() -> None:
             await typed.shows("View all")
             await typed.type(key)
             assert await answered(typed, outcome) == expected
+
+
+async def test_outputs_are_read_before_the_answer_and_the_reason_so_far_stays() -> None:
+    async with keyboard() as typed:
+        read = asyncio.Event()
+
+        async def read_outputs() -> None:
+            read.set()
+
+        approvals = Approvals(typed.console, [BASH], Path("/nowhere"), read_outputs=read_outputs)
+        outcome = asyncio.ensure_future(approvals.outcome())
+        await typed.shows("View all")
+        await typed.type(*"use uv", CTRL_O)
+        await asyncio.wait_for(read.wait(), 60)
+        await typed.shows("why not? use uv")
+        await typed.type("\r")
+        rejected = {"type": "reject", "message": "use uv"}
+        assert await answered(typed, outcome) == Decided({"c1": rejected})
+
+
+async def test_an_answer_of_another_client_while_outputs_are_read_ends_the_question() -> None:
+    async with keyboard() as typed:
+        read, waits = asyncio.Event(), True
+        approvals = Approvals(typed.console, [BASH], Path("/nowhere"), read_outputs=read.wait, waits=lambda: waits)
+        outcome = asyncio.ensure_future(approvals.outcome())
+        await typed.shows("View all")
+        await typed.type(CTRL_O)
+        waits = False
+        read.set()
+        assert await answered(typed, outcome) is None
 
 
 async def test_an_answer_of_another_client_closes_the_list() -> None:

@@ -30,7 +30,8 @@ async def test_the_answer_is_taken_out_of_the_keys(answer: str) -> None:
         await typed.shows("> before")
 
 
-async def test_an_answer_that_comes_in_pieces_is_not_typed() -> None:
+async def test_an_answer_that_comes_in_pieces_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "LIMIT_S", 600.0)
     async with keyboard() as typed:
         for piece in ["a", *WHITE, *ATTRIBUTES, "b"]:
             await typed.type(piece)
