@@ -31,9 +31,7 @@ async def choose_earlier(console: "SessionTerminal") -> None:
         console.replace(chosen)
 
 
-async def read_outputs(
-    console: "SessionTerminal", session: "Session", asked: Sequence[Mapping[str, Any]] = ()
-) -> None:
+async def read_outputs(console: "SessionTerminal", session: "Session", asked: Sequence[Mapping[str, Any]] = ()) -> None:
     """Let the user choose a call of the thread, the latest first, and show its whole output in a pager.
 
     A call that runs shows its output so far, and one of the `asked` requests what it would do.

@@ -19,8 +19,9 @@ ESCAPE_S = 0.03
 KEY_NAMES = {
     Keys.ControlM: "enter", Keys.ControlJ: "enter", Keys.Escape: "esc", Keys.ShiftEscape: "esc",
     Keys.ControlH: "backspace", Keys.ControlC: "c-c",
-    Keys.ControlD: "c-d", Keys.ControlO: "c-o", Keys.ControlU: "c-u", Keys.ControlI: "tab", Keys.BackTab: "s-tab", Keys.Up: "up",
-    Keys.Down: "down", Keys.Left: "left", Keys.Right: "right", Keys.Home: "home", Keys.End: "end",
+    Keys.ControlD: "c-d", Keys.ControlO: "c-o", Keys.ControlU: "c-u", Keys.ControlI: "tab",
+    Keys.BackTab: "s-tab", Keys.Up: "up", Keys.Down: "down",
+    Keys.Left: "left", Keys.Right: "right", Keys.Home: "home", Keys.End: "end",
     Keys.PageUp: "pageup", Keys.PageDown: "pagedown",
 }  # fmt: skip
 

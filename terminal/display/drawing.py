@@ -12,6 +12,7 @@ from prompt_toolkit.styles import DummyStyle
 
 from ml_intern.terminal.input.answers import AnswerFilter
 from ml_intern.terminal.input.kitty import KittyReader
+from ml_intern.terminal.input.paste_reader import PasteReader
 from ml_intern.terminal.keys import typed_early
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class SessionApplication(Application[None]):
         self.renderer = FrameRenderer(self.output, draw)
         if isinstance(self.input, Vt100Input):
             reader = self.input.stdin_reader
-            reader.read = KittyReader(reader.read, READ_CHARACTERS, typed_early())  # type: ignore[method-assign]
+            keys_read = KittyReader(reader.read, READ_CHARACTERS, typed_early())
+            reader.read = PasteReader(keys_read, self._paste)  # type: ignore[method-assign]
 
     def filter_answers(self, take: Callable[[str], None]) -> AnswerFilter | None:
         """Call `take` with each answer of the terminal to a query, instead of reading it as keys."""
@@ -101,6 +103,11 @@ class SessionApplication(Application[None]):
         parser = self.input.vt100_parser
         parser.feed_key_callback = answers = AnswerFilter(parser.feed_key_callback, take, self._process_released)
         return answers
+
+    def _paste(self, keys: str) -> None:
+        if isinstance(self.input, Vt100Input):
+            self.input.vt100_parser.feed(keys)
+            self._process_released()
 
     def _process_released(self) -> None:
         """Process keys that the filter passed on later than they were read: nothing else reads them now."""

@@ -10,12 +10,16 @@ FOLDED_LINES = 6
 FOLDED_CHARACTERS = 2_000
 RECALLED_LINES = 20
 """The lines of an earlier message that is not folded."""
+MAX_PATH = 8_192
+"""Characters of a path with its quotes. Splitting a longer text into words can take seconds."""
 TOKEN = re.compile(r"\[pasted #(\d+): \d+ (?:lines|characters)\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def image_mention(text: str) -> str | None:
     """Return the mention of an image whose path was pasted, as terminals do when a file is dropped; else None."""
+    if len(text) > MAX_PATH:
+        return None
     try:
         words = shlex.split(text.strip().removeprefix("file://"))
         path = Path(unquote(words[0]) if text.strip().startswith("file://") else words[0])

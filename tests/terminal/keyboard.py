@@ -76,6 +76,10 @@ class Keyboard:
         self.screen.resize(height, width)
         self.console.app._on_resize()
 
+    def send(self, text: str) -> None:
+        """Let the terminal send a text at once."""
+        self._keys.send_text(text)
+
     async def type(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ml_intern.terminal.approval import Approvals, edit_in
+from ml_intern.terminal.input import paste_reader
 from ml_intern.terminal.views.approval import Decided, Deferred, NewMessage
 from ml_intern.terminal.views.outcome import CANCELLED
 from tests.terminal.keyboard import Keyboard, keyboard
@@ -130,7 +131,8 @@ async def test_a_question_about_the_turn_is_answered_or_gets_a_message() -> None
         assert await answered(typed, outcome) == NewMessage("stop it")
 
 
-async def test_pasted_text_answers_nothing_but_is_a_reason() -> None:
+async def test_pasted_text_answers_nothing_but_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paste_reader, "PAUSE_S", 0.0)
     async with keyboard() as typed:
         outcome = asked(typed, BASH)
         await typed.shows("View all")

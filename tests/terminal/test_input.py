@@ -1,12 +1,13 @@
 """The input line in this process: pasted texts and images, and the keys that fold and show."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.buffer import CompletionState
 
-from ml_intern.terminal.input import editor
-from ml_intern.terminal.input.paste import Pastes, image_mention
+from ml_intern.terminal.input import editor, paste_reader
+from ml_intern.terminal.input.paste import MAX_PATH, Pastes, image_mention
 from tests.terminal.events import event
 from tests.terminal.keyboard import NoActions, keyboard
 
@@ -135,3 +136,29 @@ async def test_a_recalled_message_has_its_own_pasted_text_and_not_that_of_a_late
         await typed.shows("[pasted #2: 40 lines]")
         await typed.type("\r")
         await typed.until(lambda: sent[1:] == [f"see {pasted}"])
+
+
+HOSTILE = "a\x1b[2Jb\x1b]52;c;aGFja2Vk\x07c\x1b[201~echo injected\r\x1b[200~d\x1a\x03\x04\x1b[201~rm -rf /\re"
+"""A text to paste that erases the screen, sets the clipboard, and ends the paste to have its lines typed."""
+
+
+@pytest.mark.parametrize("size", [1, 5, 7, 50, 4096])
+async def test_no_part_of_a_paste_is_typed_however_it_arrives(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paste_reader, "PAUSE_S", 1.0)
+    sent = list[str]()
+    monkeypatch.setattr(NoActions, "submit", lambda _, text: sent.append(text))
+    keys = PASTE.format(HOSTILE).removeprefix("\x1b[200~") + " typed"
+    async with keyboard() as typed:
+        await typed.type("look: ")
+        typed.send("\x1b[200~")
+        for start in range(0, len(keys), size):
+            typed.send(keys[start : start + size])
+            await asyncio.sleep(0)
+        await typed.shows("e typed")
+        assert sent == []
+        assert typed.console.editor.buffer.text == ("look: a[2Jb]52;c;aGFja2Vkcecho injected\ndrm -rf /\ne typed")
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_long_text_is_no_path_of_an_image(quote: str) -> None:
+    assert image_mention(f"{quote}/{'x' * MAX_PATH}.png{quote}") is None
