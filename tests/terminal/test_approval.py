@@ -177,8 +177,7 @@ async def test_outputs_are_read_before_the_answer_and_the_reason_so_far_stays() 
         await asyncio.wait_for(read.wait(), 60)
         await typed.shows("why not? use uv")
         await typed.type("\r")
-        rejected = {"type": "reject", "message": "use uv"}
-        assert await answered(typed, outcome) == Decided({"c1": rejected})
+        assert await answered(typed, outcome) == Decided({"c1": {"type": "reject", "message": "use uv"}})
 
 
 async def test_an_answer_of_another_client_while_outputs_are_read_ends_the_question() -> None:
