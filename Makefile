@@ -1,5 +1,5 @@
 # The few verbs of this repository. Everything here also runs without make.
-.PHONY: coverage mutants test test-installs test-ray check fmt bench lock faults soak soak-team night docs reference captures
+.PHONY: coverage mutants test test-installs test-ray test-aegra check fmt bench lock faults soak soak-team night docs reference captures
 
 test:            ## the tests, as a stranger runs them
 	uv run pytest
@@ -10,6 +10,10 @@ test-installs:   ## wheel, sdist, editable, uv tool and uvx on every Python; nee
 test-ray:        ## runs on a real Ray cluster of this machine; installs Ray in .venv-ray, which needs the package index
 	test -x .venv-ray/bin/ray || { uv venv --python .venv/bin/python .venv-ray && uv pip install --python .venv-ray/bin/python 'ray[default]'; }
 	TESTS_RAY=$(CURDIR)/.venv-ray/bin/ray uv run pytest -n 0 tests/runs/remote/test_ray.py
+
+test-aegra:      ## the graph on Aegra, with Redis and PostgreSQL; installs Aegra in .venv-aegra, which needs Python 3.12 and the package index
+	test -x .venv-aegra/bin/uvicorn || { uv venv --python 3.12 .venv-aegra && uv pip install --python .venv-aegra/bin/python 'aegra-api==0.11.0' -e '.[postgres]'; }
+	TESTS_AEGRA=$(CURDIR)/.venv-aegra/bin/python uv run pytest -n 0 tests/server/test_aegra.py
 
 check:           ## everything .ci/run checks before the tests
 	uv run ruff check .
