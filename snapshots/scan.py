@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ml_intern.safety.secrets.env_files import is_env_file
@@ -27,24 +27,6 @@ class Limits:
 
 _SETTLED_NS = 2_000_000_000
 """A file that changed this short before it was inspected may change again without another time."""
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """A file or symlink of the last snapshot. It is unchanged while its change time and inode are."""
-
-    ctime_ns: int
-    """0 if it changed so recently that a later change might have the same time."""
-    inode: int
-    mode: int | None
-    """Permission bits; None for a symlink."""
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> "KnownFile":
-        """Return what to remember of a file that was just inspected."""
-        is_settled = found.st_ctime_ns < time.time_ns() - _SETTLED_NS
-        mode = found.st_mode & 0o777 if stat.S_ISREG(found.st_mode) else None
-        return cls(found.st_ctime_ns if is_settled else 0, found.st_ino, mode)
 
 
 def is_secret(path: bytes) -> bool:
@@ -103,8 +85,10 @@ class Scan:
     included: list[bytes] = field(default_factory=list[bytes])
     missing: list[bytes] = field(default_factory=list[bytes])
     excluded: dict[bytes, str] = field(default_factory=dict[bytes, str])
-    files: dict[bytes, KnownFile] = field(default_factory=dict[bytes, KnownFile])
-    """The included files and symlinks."""
+    modes: dict[bytes, int | None] = field(default_factory=dict[bytes, int | None])
+    """The permission bits of the included files; None for a symlink."""
+    recent: set[bytes] = field(default_factory=set[bytes])
+    """The included files that changed so recently that a later change might have the same time."""
     new_bytes: int = 0
 
     def __post_init__(self) -> None:
@@ -126,24 +110,11 @@ class Scan:
         else:
             self._include(path, found, is_changed=is_changed)
 
-    def changed(self, known: Mapping[bytes, KnownFile]) -> Iterable[bytes]:
-        """Return the known paths to classify again; the others are as they were."""
-        lstat, root, contains = os.lstat, self.root, self._folders.contains
-        gone = {folder for folder in {parent_of(path) for path in known} if not contains(folder)}
-        found = [path for path in known if parent_of(path) in gone] if gone else []
-        for path, before in known.items():
-            try:
-                now = lstat(root + path)
-            except OSError:
-                found.append(path)
-                continue
-            if now.st_ctime_ns != before.ctime_ns or now.st_ino != before.inode:
-                found.append(path)
-        return found
-
     def _include(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> None:
         self.included.append(path)
-        self.files[path] = KnownFile.of(found)
+        self.modes[path] = found.st_mode & 0o777 if stat.S_ISREG(found.st_mode) else None
+        if found.st_ctime_ns >= time.time_ns() - _SETTLED_NS:
+            self.recent.add(path)
         self.new_bytes += found.st_size if is_changed and stat.S_ISREG(found.st_mode) else 0
 
     def _exclusion_reason(self, path: bytes, found: os.stat_result, *, is_changed: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_intern.snapshots.git import IGNORE_SOME, GitProcesses, ShadowGit, SnapshotError, too_many_files
-from ml_intern.snapshots.scan import KnownFile, Limits, Scan, lstat_or_none
+from ml_intern.snapshots.scan import Limits, Scan, lstat_or_none
 from ml_intern.snapshots.users_git import find_user_ignores
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -73,7 +73,10 @@ class _LastSnapshot:
     """The files of the last snapshot of this session. The next one looks only at changes."""
 
     index: tuple[int, int, int]
-    files: Mapping[bytes, KnownFile]
+    modes: Mapping[bytes, int | None]
+    """The permission bits of each file; None for a symlink."""
+    recent: Collection[bytes]
+    """Paths that changed so recently that a later change might have the same time."""
     forced: Collection[bytes]
     """Paths that were included although they may be too large."""
 
@@ -119,19 +122,17 @@ class ShadowRepository:
         if scan.included:
             added = self._join(scan.included)
             self.git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=added)
-        files = _updated(known.files if known else {}, dropped, scan.files)
+        modes = _updated(known.modes if known else {}, dropped, scan.modes)
         written, others, ignored = self.git.run_parallel(
-            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and files else ())),
+            ("write-tree", *((f"--prefix={os.fsdecode(self._prefix)}",) if self._prefix and modes else ())),
             self._listing("-o", "--directory"),
             self._listing("-o", "-i", "--directory"),
         )
-        self._last = _LastSnapshot(self._index_status(), files, frozenset(forced))
-        modes = {path: file.mode for path, file in files.items() if file.mode is not None}
-        usual = (_most_common_mode(modes, executable=False), _most_common_mode(modes, executable=True))
-        unusual = {path: mode for path, mode in modes.items() if mode != usual[_is_executable(mode)]}
+        self._last = _LastSnapshot(self._index_status(), modes, scan.recent, frozenset(forced))
+        usual, unusual = _usual_modes(modes)
         without_files = [path[:-1] for path in self._split(others) if path[-1:] == b"/" and path not in scan.excluded]
         empty = list(self._empty_folders(without_files))
-        id = written.decode().strip() if files else EMPTY_TREE
+        id = written.decode().strip() if modes else EMPTY_TREE
         return Tree(id, scan.excluded, unusual, usual, empty, without_files, self._ignored(ignored))
 
     def _index_status(self) -> tuple[int, int, int]:
@@ -160,13 +161,15 @@ class ShadowRepository:
         if known is None:
             tracked, others = self._list_paths(limit)
             paths = [*tracked, *others]
-            ignored = set(self._tracked_ignored()) if tracked else set[bytes]()
+            ignored = set(self._split(self.git.run(*self._listing("-c", "-i")))) if tracked else set[bytes]()
         else:
-            with ThreadPoolExecutor(2) as threads:
+            with ThreadPoolExecutor(1) as threads:
                 listed = threads.submit(self._list_paths, limit, "-o")
-                matched = threads.submit(self._tracked_ignored)
-                tracked, paths = known.files, [*scan.changed(known.files), *known.forced]
-                paths, ignored = [*paths, *listed.result()[1]], set(matched.result())
+                changed, matched = self.git.run_parallel(
+                    ("diff-files", "-z", "--name-only", *self._within), self._listing("-c", "-i")
+                )
+                tracked, ignored = known.modes, set(self._split(matched))
+                paths = [*self._split(changed), *known.recent, *known.forced, *listed.result()[1]]
         ignored.difference_update(forced)
         for path in dict.fromkeys([*paths, *forced]):
             if path.endswith(b"/"):
@@ -174,12 +177,9 @@ class ShadowRepository:
             elif path not in ignored:
                 scan.classify(path)
         dropped = [path for path in (*ignored, *scan.missing, *scan.excluded) if path in tracked]
-        if len(scan.included if known is None else {*known.files, *scan.included}.difference(dropped)) > limit:
+        if len(scan.included if known is None else {*known.modes, *scan.included}.difference(dropped)) > limit:
             raise too_many_files(limit)
         return scan, dropped
-
-    def _tracked_ignored(self) -> list[bytes]:
-        return self._split(self.git.run(*self._listing("-c", "-i")))
 
     def _list_paths(self, limit: int, *options: str) -> tuple[dict[bytes, None], list[bytes]]:
         """Return the tracked paths and the untracked ones: files, and nested repositories with a trailing slash."""
@@ -246,22 +246,29 @@ class ShadowRepository:
 
 
 def _updated(
-    files: Mapping[bytes, KnownFile], dropped: Iterable[bytes], found: Mapping[bytes, KnownFile]
-) -> Mapping[bytes, KnownFile]:
+    modes: Mapping[bytes, int | None], dropped: Iterable[bytes], found: Mapping[bytes, int | None]
+) -> Mapping[bytes, int | None]:
     """Return the files without the dropped ones and with those that were found now."""
-    kept = dict(files)
+    kept = dict(modes)
     for path in dropped:
         kept.pop(path, None)
-    return {**kept, **found}
+    kept.update(found)
+    return kept
+
+
+def _usual_modes(modes: Mapping[bytes, int | None]) -> tuple[tuple[int, int], dict[bytes, int]]:
+    """Return the most common permission bits of plain files and of executable files, and the files with others."""
+    counted = Counter(modes.values())
+    by_count = [mode for mode, _ in counted.most_common() if mode is not None]
+    plain = next((mode for mode in by_count if not _is_executable(mode)), 0o644)
+    usual = plain, next((mode for mode in by_count if _is_executable(mode)), 0o755)
+    if set(by_count) <= set(usual):
+        return usual, {}
+    return usual, {path: mode for path, mode in modes.items() if mode is not None and mode not in usual}
 
 
 def _is_executable(mode: int) -> bool:
     return bool(mode & 0o100)
-
-
-def _most_common_mode(modes: Mapping[bytes, int], *, executable: bool) -> int:
-    found = Counter(mode for mode in modes.values() if _is_executable(mode) is executable)
-    return found.most_common(1)[0][0] if found else (0o755 if executable else 0o644)
 
 
 def _escape_pattern(path: Path) -> str:
