@@ -1,8 +1,8 @@
 """What an iteration costs beside the model and the command: 300 iterations of a 2 KB command, answered at once.
 
-Through the direct transport (--base-url), through litellm, a bare create_agent + ChatLiteLLM program beside them, and
-other agents from npm (bench/peers.py). Prints a table, the ratios to the others and what became slower since the last
-run, and writes bench/results.json with the figures of earlier runs.
+Through the direct transports (--base-url, Anthropic), through litellm, a bare create_agent + ChatLiteLLM program beside
+them, and other agents from npm (bench/peers.py). Prints a table, the ratios to the others and what became slower since
+the last run, and writes bench/results.json with the figures of earlier runs.
 Run: `uv run --group bench python -m bench.overhead`
 """
 
@@ -31,6 +31,7 @@ from ml_intern.sandbox.bubblewrap import sandbox_problem
 PROGRAM = str(Path(sys.executable).with_name("ml-intern"))
 HEADLESS = ("-p", "--approval-mode", "yolo", "--max-iterations", "-1")
 LITELLM_MODEL = "deepseek/deepseek-chat"
+ANTHROPIC_MODEL = "anthropic/claude-sonnet-4-5"
 YARDSTICK = "import langgraph.graph, langgraph.checkpoint.sqlite.aio"
 """Nothing built on LangGraph starts faster than this: it tells the machine's speed."""
 AROUND = 5
@@ -56,6 +57,7 @@ def environment(base: str, home: Path) -> dict[str, str]:
     """The caller's environment with every provider pointed at the server, and a home of its own."""
     given = {**os.environ, "ML_INTERN_HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     given |= {"LANGSMITH_TRACING": "false", "OPENAI_API_KEY": "bench", "DEEPSEEK_API_KEY": "bench"}
+    given |= {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_API_BASE": base}
     return given | {"DEEPSEEK_API_BASE": f"{base}/v1"}
 
 
@@ -148,9 +150,12 @@ def measure(iterations: int, repeat: int) -> dict[str, Any]:
     """All figures of this machine."""
     alone = bash_alone(command(7))
     direct, litellm = ("-m", "bench", "--base-url", "{base}/v1"), ("-m", LITELLM_MODEL)
+    anthropic, by_litellm = ("-m", ANTHROPIC_MODEL), ("--set", "transport=litellm")
     makers: list[Callable[[], Row]] = [
         lambda: agent("ml-intern, direct", (*direct, "--no-sandbox"), iterations, alone),
         lambda: agent("ml-intern, litellm", (*litellm, "--no-sandbox"), iterations, alone),
+        lambda: agent("ml-intern, Anthropic", (*anthropic, "--no-sandbox"), iterations, alone),
+        lambda: agent("ml-intern, Anthropic by litellm", (*anthropic, *by_litellm, "--no-sandbox"), iterations, alone),
     ]
     if sandbox_problem() is None:
         makers.insert(1, lambda: agent("ml-intern, direct, in the sandbox", direct, iterations, alone))

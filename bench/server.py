@@ -1,6 +1,6 @@
 """A model server on loopback that answers at once, every reply encoded before it is asked for.
 
-It speaks OpenAI's chat completions and, at /responses, the Responses API.
+It speaks OpenAI's chat completions, at /responses the Responses API and at /messages Anthropic's Messages API.
 
 Reply i calls bash with the i-th command; after the last command the reply is a text. GET /records gives the times, in
 seconds of the machine's monotonic clock, at which request i was wholly received and reply i wholly sent.
@@ -67,6 +67,32 @@ def _events(i: int, iterations: int) -> bytes:
     return _response("".join(lines).encode(), "text/event-stream")
 
 
+def _messages(i: int, iterations: int) -> bytes:
+    """Reply i in Anthropic's Messages API."""
+    text = f"Step {i}." if i < iterations else "Done."
+    usage = {"input_tokens": 1000 + 100 * i, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    message = {"id": f"msg_{i}", "type": "message", "role": "assistant", "model": "bench", "content": []}
+    blocks: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": text})
+    ]
+    if i < iterations:
+        call: dict[str, object] = {"type": "tool_use", "id": f"toolu_{i}", "name": "bash", "input": {}}
+        blocks.append((call, {"type": "input_json_delta", "partial_json": json.dumps({"command": command(i)})}))
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": {**message, "usage": {**usage, "output_tokens": 1}}}
+    ]
+    for index, (start, delta) in enumerate(blocks):
+        events += [
+            {"type": "content_block_start", "index": index, "content_block": start},
+            {"type": "content_block_delta", "index": index, "delta": delta},
+            {"type": "content_block_stop", "index": index},
+        ]
+    stop = {"stop_reason": "tool_use" if i < iterations else "end_turn", "stop_sequence": None}
+    events += [{"type": "message_delta", "delta": stop, "usage": {"output_tokens": 40}}, {"type": "message_stop"}]
+    lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
+    return _response("".join(lines).encode(), "text/event-stream")
+
+
 def _response(body: bytes, kind: str = "application/json") -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -76,16 +102,16 @@ class Server:
     """The replies and the times of one run."""
 
     iterations: int
-    replies: list[bytes] = field(default_factory=list[bytes])
-    events: list[bytes] = field(default_factory=list[bytes])
-    """The replies in the Responses API."""
+    replies: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    """The replies by the last part of the path."""
     received: list[float] = field(default_factory=list[float])
     sent: list[float] = field(default_factory=list[float])
     sizes: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
-        self.replies = [_event_stream(i, self.iterations) for i in range(self.iterations + 1)]
-        self.events = [_events(i, self.iterations) for i in range(self.iterations + 1)]
+        makers = {"completions": _event_stream, "responses": _events, "messages": _messages}
+        for name, make in makers.items():
+            self.replies[name] = [make(i, self.iterations) for i in range(self.iterations + 1)]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -99,8 +125,8 @@ class Server:
     async def _answer(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body = await _body(head, reader)
         if head.startswith("POST"):
-            is_chat = "/chat/completions" in head.partition("\r\n")[0]
-            await self._complete(body, writer, self.replies if is_chat else self.events)
+            path = head.split()[1].partition("?")[0]
+            await self._complete(body, writer, self.replies[path.rpartition("/")[2]])
             return
         records = {"received": self.received, "sent": self.sent, "sizes": self.sizes}
         answer = records if head.startswith("GET /records") else {"object": "list", "data": [{"id": "bench"}]}
