@@ -1,6 +1,6 @@
 """What an iteration costs on PostgreSQL beside the model and the command, and beside a bare graph in the same run.
 
-Both are played in turns: ml-intern with its threads in a database, and a graph with AsyncPostgresSaver (bare_postgres),
+Both are played in turns: ml-intern with its threads in a database, and a graph with AsyncPostgresSaver (bench/bare.py),
 which writes checkpoints before the next step (sync, as ml-intern does) or beside it (async).
 Run: `uv run python -m bench.team_overhead [--iterations 100] [--rounds 3]`
 """
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     own = [PROGRAM, *HEADLESS, "-m", "bench", "--base-url", "{base}/v1", "--no-sandbox", "Go through the steps."]
-    bare = [sys.executable, str(HERE / "bare_postgres.py"), LITELLM_MODEL, "{database}"]
+    bare = [sys.executable, str(HERE / "bare.py"), LITELLM_MODEL, "{database}"]
     programs = {"ml-intern": own, "bare graph, sync": [*bare, "sync"], "bare graph, async": [*bare, "async"]}
     found: dict[str, list[float]] = {name: [] for name in programs}
     alone = bash_alone(command(7))
