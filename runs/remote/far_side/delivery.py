@@ -109,7 +109,7 @@ def prepare(root: Path, folder: Path, order: dict[str, Any]) -> Path:
         with blob.open("rb") as stream:
             found = copy(stream, place, blob.stat().st_size)
         if found != digest:
-            blob.unlink()
+            blob.unlink(missing_ok=True)  # another run may have found it too
             raise OSError(f"the copy of {path} was damaged, as by a power failure; start the run again to send it anew")
         place.chmod(mode)
     for path, target in order["links"]:
