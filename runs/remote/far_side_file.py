@@ -18,6 +18,10 @@ if {operation!r}=="install":
     os.umask(0o077)
     t="%s.%d"%(p,os.getpid())
     zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())).extractall(t)
+    for d,_,names in os.walk(t):
+        for n in names:
+            with open(os.path.join(d,n),"rb") as f:
+                os.fsync(f.fileno())
     try:
         os.rename(t,p)
     except OSError:
@@ -30,7 +34,8 @@ elif os.path.exists(p):
 else:
     print("\\n{mark}"+'{{"absent":true}}')
 """
-"""A folder, unlike an archive, lets Python save what it has compiled."""
+"""A folder, unlike an archive, lets Python save what it has compiled. Its files are on the disk before it has its name,
+so that a power failure leaves no half of it."""
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -120,8 +121,10 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
-        reason = self.wait(child, clock + self.order["limit_s"] - self.order.get("used", 0.0))
-        end_processes(child)
+        try:
+            reason = self.wait(child, clock + self.order["limit_s"] - self.order.get("used", 0.0))
+        finally:
+            end_processes(child)
         code = child.returncode
         if reason == "limit":
             text = f"it reached its time limit of {self.order['limit_s']:g} s"
@@ -152,13 +155,18 @@ class Supervisor:
             if now > deadline:
                 return "limit"
             if now - beat > HEARTBEAT_SECONDS:
-                os.utime(self.folder / "lock")
-                if self.order.get("sbatch") is not None:  # the login node cannot ask
-                    write_file(self.folder / USAGE, usage_line())
+                self.heartbeat()
                 beat = now
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         return "stop" if self.is_stopping or self.is_ending_with(child) else "end"
+
+    def heartbeat(self) -> None:
+        """Show that the run is supervised, and for Slurm, whose login node cannot ask, the use of the node."""
+        with contextlib.suppress(OSError):  # a disk that is full for a moment is no reason to end the run
+            os.utime(self.folder / "lock")
+            if self.order.get("sbatch") is not None:
+                write_file(self.folder / USAGE, usage_line())
 
     def is_ending_with(self, child: subprocess.Popen[bytes]) -> bool:
         """Return whether Slurm ends the job: SIGTERM comes to the command and, a moment later, to this process."""

@@ -100,6 +100,15 @@ async def test_a_job_that_can_never_start_says_so_with_the_remedy(box: RemoteBen
     assert (await stop(box.store, row)).state == "cancelled"
 
 
+async def test_a_job_whose_use_of_the_node_cannot_be_written_continues(box: RemoteBench) -> None:
+    box.target["sbatch"] = ["--hold"]
+    row = await box.started(command="sleep 0.5; echo loss=0.5")
+    (Path(box.target["workdir"]) / "runs" / row.id / "usage.txt.new").mkdir()
+    await slurm("scontrol", "release", *jobs_in_queue(row.id))
+    ended = await box.ended(row)
+    assert (ended.state, ended.reason, ended.tail) == ("succeeded", "", "loss=0.5\n")
+
+
 async def test_jobs_that_wait_for_their_turn_show_their_places_in_the_queue(box: RemoteBench) -> None:
     box.target["partition"] = "single"
     _, *waiting = [await box.started(command="sleep 600") for _ in range(3)]
