@@ -37,6 +37,7 @@ def box(bench: Bench, configuration: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SLURM_CONF", str(configuration))
     found = RemoteBench(bench.store, bench.workspace, bench.services)
     found.target = {"kind": "slurm", "workdir": str(tmp_path / "there"), "squeue_s": 0.5}
+    found.patience = 100  # the longest test takes 29 s on a quiet machine
     yield found
     subprocess.run(["scancel", "--user", str(os.getuid())], check=True)
 
