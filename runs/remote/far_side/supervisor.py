@@ -163,7 +163,7 @@ class Supervisor:
 
     def heartbeat(self) -> None:
         """Show that the run is supervised, and for Slurm, whose login node cannot ask, the use of the node."""
-        with contextlib.suppress(OSError):  # a disk that is full for a moment is no reason to end the run
+        with contextlib.suppress(OSError):  # a disk that is full for a moment must not end the run
             os.utime(self.folder / "lock")
             if self.order.get("sbatch") is not None:
                 write_file(self.folder / USAGE, usage_line())
