@@ -5,6 +5,7 @@ each of them whole, because tmux wraps a row at the widest it ever was.
 """
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -23,6 +24,8 @@ MARK = "\x1b]133;A;k=s;redraw=1\x07"
 UNMARK = "\x1b[M"
 """Delete the cursor's row, and its mark with it."""
 REMEMBERED_ROWS = 400
+LATE_S = 0.1
+"""Seconds within which a frame may have reached a terminal that had become narrower before it said so."""
 _IMAGE = re.compile(r"\x1b7.*\x1b8", re.DOTALL)
 """A row with an image: it saves and restores the position of the cursor."""
 
@@ -60,9 +63,17 @@ class Frame:
     """The live part of the screen. `resizing`: the effect of a narrower window on its rows."""
 
     def __init__(
-        self, write: Callable[[str], object], size: Callable[[], Size], *, resizing: Resizing = "wraps"
+        self,
+        write: Callable[[str], object],
+        size: Callable[[], Size],
+        *,
+        resizing: Resizing = "wraps",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
+        self._now_s = clock
+        self._moved_at = float("-inf")
+        """When rows were last added above or below the live part that stood there."""
         self._size = size
         self._wraps = resizing == "wraps"
         self._mark, unmark = (MARK, UNMARK) if resizing == "blanks" else ("", "")
@@ -90,6 +101,8 @@ class Frame:
         else:
             body, end = self._changed(rows)
             body = f"{WRAP_OFF}{body}"
+        if finished or len(rows) > len(self._rows):
+            self._moved_at = self._now_s()
         self._finished.extend(_IMAGE.sub("", row) for row in finished)
         self._put(f"{body}{_move(end, cursor)}{WRAP_ON}")
         self._rows, self._at, self._drawn_for = rows, cursor, size
@@ -126,9 +139,14 @@ class Frame:
         self._write(f"{BEGIN}{HIDE}{body}{SHOW}{END}")
 
     def _top(self, width: int) -> str:
-        """Move to the first row of the live part, which the terminal may have wrapped anew at this width."""
+        """Move to the first row of the live part, which the terminal may have wrapped anew at this width.
+
+        If the last frame may have come too late to be wrapped, assume that it did: rows of the live part that stay
+        above are better than finished rows that are lost.
+        """
         above = self._at.row
-        if self._drawn_for and width < self._drawn_for.width and self._wraps:
+        late = self._now_s() - self._moved_at < LATE_S
+        if self._drawn_for and width < self._drawn_for.width and self._wraps and not late:
             above = sum(max(-(-cells(row) // width), 1) for row in self._rows[: self._at.row])
             above += self._at.column // width
         return f"{_up(above)}\r"

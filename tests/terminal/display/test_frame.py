@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.terminal.display.frame import MARK, UNMARK, CursorPlace, Size, resizing_in
+from ml_intern.terminal.display.frame import LATE_S, MARK, UNMARK, CursorPlace, Size, resizing_in
 from tests.terminal.display.pyte_screen import Drawn
 
 SIZES = [(80, 24), (100, 30), (50, 15), (40, 15)]
@@ -175,12 +175,13 @@ def test_a_narrower_window_that_wraps_rows_anew_shows_nothing_twice(tmp_path: Pa
 
     tmux, size = Tmux(tmp_path, 80, 24), Size(80, 24)
     try:
-        frame = Frame(tmux.write, lambda: size)
+        now = 0.0
+        frame = Frame(tmux.write, lambda: size, clock=lambda: now)
         live = [f"live {number} {'x' * 60}" for number in range(8)]
         frame.draw([*live, "> first"], CursorPlace(8, 7), [f"row {number}" for number in range(40)])
         tmux.rows("> first")
         for width in (40, 60, 30, 80):
-            size = Size(width, 24)
+            size, now = Size(width, 24), now + LATE_S
             tmux.resize(*size)
             frame.erase()
             frame.draw([*live, f"> at {width}"], CursorPlace(8, 7), [f"at {width}"])
@@ -188,5 +189,34 @@ def test_a_narrower_window_that_wraps_rows_anew_shows_nothing_twice(tmp_path: Pa
         assert [row for row in rows if row.startswith("row")] == [f"row {number}" for number in range(40)]
         assert [row.split()[1] for row in rows if row.startswith("live")] == [str(number) for number in range(8)]
         assert [row for row in rows if row.startswith("at")] == ["at 40", "at 60", "at 30", "at 80"]
+    finally:
+        tmux.close()
+
+
+@pytest.mark.parametrize("added", [0, 2])
+def test_a_frame_that_comes_when_the_window_is_narrower_already_costs_no_finished_row(
+    tmp_path: Path, added: int
+) -> None:
+    from ml_intern.terminal.display.frame import Frame, Size
+
+    tmux, size = Tmux(tmp_path, 80, 24), Size(80, 24)
+    try:
+        now = 0.0
+        frame = Frame(tmux.write, lambda: size, clock=lambda: now)
+        live = [f"live {number} {'x' * 60}" for number in range(6)]
+        finished = [f"row {number}" for number in range(40)]
+        frame.draw([*live, "> first"], CursorPlace(6, 7), finished)
+        tmux.rows("> first")
+        tmux.resize(40, 24)
+        now += LATE_S
+        late = [f"row {number}" for number in range(40, 42)]
+        frame.draw([*live, *["x" * 70] * added, "> late"], CursorPlace(6 + added, 6), late)
+        tmux.rows("> late")
+        size = Size(40, 24)
+        frame.erase()
+        frame.draw([*live, "> end"], CursorPlace(6, 5), ["row 42"])
+        rows = tmux.rows("> end")
+        assert [row for row in rows if row.startswith("row")] == [*finished, *late, "row 42"]
+        assert len([row for row in rows if not row.startswith("row")]) <= 2 * len(live) + 1
     finally:
         tmux.close()
