@@ -382,9 +382,9 @@ class Console:
         return f"  {self.status(width - 3, self.transcript.paint)}"
 
     def _resized(self) -> None:
-        """Remove the live part at the first change of size, and draw it again when the size rests."""
+        """Write nothing from the first change of size on, and draw the live part again when the size rests."""
         if self._held is None:
-            self.frame.erase()
+            self.frame.hold()
         else:
             self._held.cancel()
         loop = self.app.loop or asyncio.get_running_loop()

@@ -74,6 +74,8 @@ class Frame:
         self._now_s = clock
         self._moved_at = float("-inf")
         """When rows were last added above or below the live part that stood there."""
+        self._late = False
+        """Whether the window began to change its size right after that."""
         self._size = size
         self._wraps = resizing == "wraps"
         self._mark, unmark = (MARK, UNMARK) if resizing == "blanks" else ("", "")
@@ -105,14 +107,25 @@ class Frame:
             self._moved_at = self._now_s()
         self._finished.extend(_IMAGE.sub("", row) for row in finished)
         self._put(f"{body}{_move(end, cursor)}{WRAP_ON}")
-        self._rows, self._at, self._drawn_for = rows, cursor, size
+        self._rows, self._at, self._drawn_for, self._late = rows, cursor, size, False
+
+    def hold(self) -> None:
+        """Take note that the window changes its size. Call `erase` when the size rests.
+
+        Where the terminal wraps rows anew, they stay till then: a wider window after a narrower one unwraps them, and
+        what is written meanwhile may reach either.
+        """
+        if self._wraps:
+            self._late = self._now_s() - self._moved_at < LATE_S
+        else:
+            self.erase()
 
     def erase(self) -> None:
         """Remove the live part. The cursor stands where it began."""
         width = self._size().width
         if self._rows:
             self._put(f"{self._top(width)}{self._erase_below}{WRAP_ON}")
-        self._rows, self._at, self._drawn_for = [], CursorPlace(0, 0), self._size()
+        self._rows, self._at, self._drawn_for, self._late = [], CursorPlace(0, 0), self._size(), False
 
     def repaint(self, rows: Sequence[str], cursor: CursorPlace) -> None:
         """Clear the view and print the last finished rows and the live part again. The scrollback is not touched."""
@@ -142,14 +155,15 @@ class Frame:
         """Move to the first row of the live part, which the terminal may have wrapped anew at this width.
 
         If the last frame may have come too late to be wrapped, assume that it did: rows of the live part that stay
-        above are better than finished rows that are lost.
+        above are better than finished rows that are lost. They may end in a wrapped row, so a new row follows them.
         """
-        above = self._at.row
-        late = self._now_s() - self._moved_at < LATE_S
-        if self._drawn_for and width < self._drawn_for.width and self._wraps and not late:
-            above = sum(max(-(-cells(row) // width), 1) for row in self._rows[: self._at.row])
-            above += self._at.column // width
-        return f"{_up(above)}\r"
+        above = wrapped = self._at.row
+        if self._drawn_for and width < self._drawn_for.width and self._wraps:
+            wrapped = sum(max(-(-cells(row) // width), 1) for row in self._rows[: self._at.row])
+            wrapped += self._at.column // width
+        if wrapped > above and (self._late or self._now_s() - self._moved_at < LATE_S):
+            return f"{_up(above)}\r{ERASE_BELOW}\r\n"
+        return f"{_up(wrapped)}\r"
 
     def _changed(self, rows: Sequence[str]) -> tuple[str, CursorPlace]:
         """Return what turns the drawn rows into these, and where the cursor stands then."""

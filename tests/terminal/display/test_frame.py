@@ -218,5 +218,30 @@ def test_a_frame_that_comes_when_the_window_is_narrower_already_costs_no_finishe
         rows = tmux.rows("> end")
         assert [row for row in rows if row.startswith("row")] == [*finished, *late, "row 42"]
         assert len([row for row in rows if not row.startswith("row")]) <= 2 * len(live) + 1
+        tmux.resize(200, 24)
+        assert [row for row in tmux.rows("> end") if "row" in row] == [*finished, *late, "row 42"]
+    finally:
+        tmux.close()
+
+
+def test_a_window_that_is_wider_again_before_the_size_rests_loses_nothing_and_shows_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    from ml_intern.terminal.display.frame import Frame, Size
+
+    tmux, size, now = Tmux(tmp_path, 80, 24), Size(80, 24), 0.0
+    try:
+        frame = Frame(tmux.write, lambda: size, clock=lambda: now)
+        live = [f"live {number} {'x' * 60}" for number in range(6)]
+        finished = [f"row {number}" for number in range(40)]
+        frame.draw([*live, "> first"], CursorPlace(6, 7), finished)
+        tmux.rows("> first")
+        now += LATE_S
+        for size in (Size(40, 24), Size(70, 24)):
+            tmux.resize(*size)
+            frame.hold()
+        frame.erase()
+        frame.draw([*live, "> end"], CursorPlace(6, 5), ["row 40"])
+        assert tmux.rows("> end") == [*finished, "row 40", *live, "> end"]
     finally:
         tmux.close()
