@@ -23,6 +23,8 @@ MARK = "\x1b]133;A;k=s;redraw=1\x07"
 """Mark the cursor's row as the first of a prompt that the program draws again when the window is resized."""
 UNMARK = "\x1b[M"
 """Delete the cursor's row, and its mark with it."""
+CLOSE = "\x1b]133;C\x07"
+"""Mark the cursor's row as output: a mark above, which a session that was killed left, is no prompt any more."""
 REMEMBERED_ROWS = 400
 LATE_S = 0.1
 """Seconds within which a frame may have reached a terminal that had become narrower before it said so."""
@@ -78,7 +80,7 @@ class Frame:
         """Whether the window began to change its size right after that."""
         self._size = size
         self._wraps = resizing == "wraps"
-        self._mark, unmark = (MARK, UNMARK) if resizing == "blanks" else ("", "")
+        self._mark, self._close, unmark = (MARK, CLOSE, UNMARK) if resizing == "blanks" else ("", "", "")
         self._erase_below = f"{unmark}{ERASE_BELOW}"
         self._rows: list[str] = []
         self._at = CursorPlace(0, 0)
@@ -97,7 +99,7 @@ class Frame:
         if not finished and size == self._drawn_for and rows == self._rows and cursor == self._at:
             return
         if finished or self._drawn_for is None or size.width != self._drawn_for.width or not self._rows:
-            above = f"{self._top(size.width)}{self._erase_below}{_committed(finished)}"
+            above = f"{self._top(size.width)}{self._erase_below}{self._closed(finished)}{_committed(finished)}"
             body = f"{above}{WRAP_OFF}{mark}{_fresh(rows)}"
             end = CursorPlace(len(rows) - 1, 0)
         else:
@@ -147,6 +149,11 @@ class Frame:
     def forget(self) -> None:
         """Do not print the finished rows so far again."""
         self._finished.clear()
+
+    def _closed(self, finished: Sequence[str]) -> str:
+        """Return what closes an earlier mark: before the first finished row, not later."""
+        close, self._close = (self._close, "") if finished else ("", self._close)
+        return close
 
     def _put(self, body: str) -> None:
         self._write(f"{BEGIN}{HIDE}{body}{SHOW}{END}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_intern.terminal.display.frame import LATE_S, MARK, UNMARK, CursorPlace, Size, resizing_in
+from ml_intern.terminal.display.frame import CLOSE, LATE_S, MARK, UNMARK, CursorPlace, Size, resizing_in
 from tests.terminal.display.pyte_screen import Drawn
 
 SIZES = [(80, 24), (100, 30), (50, 15), (40, 15)]
@@ -132,6 +132,19 @@ def test_no_row_stays_marked_when_the_live_part_is_gone() -> None:
     assert UNMARK in drawn.writes[-1]
     assert MARK not in drawn.writes[-1]
     assert drawn.view() == ["row", "end"]
+
+
+def test_the_mark_that_a_killed_session_left_is_closed_with_the_first_finished_row() -> None:
+    drawn = Drawn(80, 24, "blanks")
+    drawn.frame.draw(["> "], CursorPlace(0, 2))
+    assert CLOSE not in drawn.writes[-1]
+    drawn.frame.draw(["> "], CursorPlace(0, 2), ["row 1"])
+    before, _, after = drawn.writes[-1].partition(CLOSE)
+    assert "row 1" not in before
+    assert after.index("row 1") < after.index(MARK)
+    drawn.frame.draw(["> "], CursorPlace(0, 2), ["row 2"])
+    assert CLOSE not in drawn.writes[-1]
+    assert drawn.view() == ["row 1", "row 2", ">"]
 
 
 class Tmux:
