@@ -24,7 +24,7 @@ MARK = "\x1b]133;A;k=s;redraw=1\x07"
 UNMARK = "\x1b[M"
 """Delete the cursor's row, and its mark with it."""
 CLOSE = "\x1b]133;C\x07"
-"""Mark the cursor's row as output: a mark above, which a session that was killed left, is no prompt any more."""
+"""Mark the cursor's row as output: the mark of a killed session above no longer counts as a prompt."""
 REMEMBERED_ROWS = 400
 LATE_S = 0.1
 """Seconds within which a frame may have reached a terminal that had become narrower before it said so."""
