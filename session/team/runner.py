@@ -49,7 +49,9 @@ async def run(thread_id: str) -> int:
         _report(str(error))
         return error.exit_code
     except MLInternError as error:
-        await _refuse(thread_id, error)
+        _report(str(error))
+        with suppress(MLInternError):  # the database itself cannot be used, and what was posted waits
+            await _refuse(thread_id, error)
         return error.exit_code
     return 0
 
@@ -73,8 +75,7 @@ async def _clone(store: "Store", thread_id: str, repository: str) -> None:
 
 
 async def _refuse(thread_id: str, error: MLInternError) -> None:
-    """Refuse what was posted to a thread that cannot be opened."""
-    _report(str(error))
+    """Refuse what was posted to a thread that cannot be opened. Raises the errors of the store."""
     async with open_store() as store, store.hold(thread_id):
         for posted in await store.operations.open_of(thread_id):
             await store.operations.finish(posted.id, encode_error(error))
