@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ml_intern.graph.events import Event
+from ml_intern.terminal.display import frame
 from ml_intern.terminal.display.frame import Size
 from ml_intern.terminal.progress import MODES, ProgressRenderer
 from ml_intern.terminal.theme import Theme, ThemeName
@@ -120,7 +121,8 @@ def test_running_calls_take_half_of_the_screen_at_most() -> None:
     assert rows[-1].startswith("⠋ running")
 
 
-def test_live_rows_leave_nothing_behind_when_the_window_gets_narrower() -> None:
+def test_live_rows_leave_nothing_behind_when_the_window_gets_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "LATE_S", 0.0)
     watched = Watched(100)
     watched.play(event("processing", turn=1, text="go"), event("tool_call", **CALL))
     watched.play(event("tool_log", id="c1", name="bash", text="x" * 90))
