@@ -60,6 +60,9 @@ class Transcript:
     As lines, calls, retries and the plan are rows when they begin. `clock` returns seconds.
     """
 
+    echoed = ""
+    """The line that was typed last at the prompt of plain mode, where the terminal itself shows it."""
+
     def __init__(
         self,
         paint: Theme = NO_COLOURS,
@@ -159,7 +162,10 @@ class Transcript:
             self._add_reply(stream)
 
     def said(self, text: str) -> None:
-        """Show a message of the user."""
+        """Show a message of the user, unless it stands where it was typed."""
+        if self.echoed and text.strip() == self.echoed.strip():
+            self.echoed = ""
+            return
         self._add(lambda width: said_rows(text, width, self.paint))
 
     def replay(self, messages: "Sequence[Message]", width: int, height: int) -> None:

@@ -157,6 +157,7 @@ class LineConsole:
     # --- input
 
     def _taken(self, line: str | None) -> None:
+        self.transcript.echoed = line or "" if self._shown == PROMPT else ""
         self._shown = ""  # Enter ended the row
         if line is None:
             self._out.write("\n")

@@ -14,6 +14,7 @@ from typing import Any
 
 import langgraph.pregel.main  # noqa: F401 loaded here, once for all children
 
+from tests.fakes.postgres import POSTGRES_REFUSED
 from tests.faults.invariants import broken
 from tests.faults.lab import FaultLab
 from tests.faults.scenarios import Scenario
@@ -46,7 +47,7 @@ def count_statements(statement: int) -> list[int]:
     seen = [0]
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
-    def count(sql: str) -> None:
+    def count(_: object) -> None:
         seen[0] += 1
         if seen[0] == statement:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,7 +58,27 @@ def count_statements(statement: int) -> list[int]:
         return connection
 
     sqlite3.connect = counted  # type: ignore[assignment]
+    if POSTGRES_REFUSED:
+        _count_round_trips(count)
     return seen
+
+
+def _count_round_trips(count: Callable[[object], None]) -> None:
+    """Count what psycopg sends to PostgreSQL and waits for."""
+    import psycopg
+
+    wait, wait_async = psycopg.Connection.wait, psycopg.AsyncConnection.wait
+
+    def counted(connection: psycopg.Connection[Any], *arguments: Any, **options: Any) -> Any:
+        count(connection)
+        return wait(connection, *arguments, **options)
+
+    async def counted_async(connection: psycopg.AsyncConnection[Any], *arguments: Any, **options: Any) -> Any:
+        count(connection)
+        return await wait_async(connection, *arguments, **options)
+
+    psycopg.Connection.wait = counted  # type: ignore[method-assign]
+    psycopg.AsyncConnection.wait = counted_async  # type: ignore[method-assign]
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -109,9 +130,8 @@ def life(lab: FaultLab, scenario: Scenario, moment: Moment) -> int:
     return wait(fork(work), moment.seconds or PATIENCE)
 
 
-def whole_life(folder: Path, scenario: Scenario) -> Whole:
+def whole_life(lab: FaultLab, scenario: Scenario) -> Whole:
     """What a scenario comes to without kills. Raises RuntimeError when even that fails."""
-    lab = scenario.lab(folder)
     status = life(lab, scenario, Moment())
     if status:
         raise RuntimeError(f"{scenario.name} ended without faults with the wait status {status}")

@@ -1,13 +1,10 @@
 """What must hold after any fault: the user's record, the log of effects and the database, held against each other."""
 
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import Any
 
-from ml_intern.store.store import DATABASE_NAME
 from tests.faults.lab import FaultLab
 
 UNRUN = re.compile(r"^(Not run|error: refused)")
@@ -126,12 +123,13 @@ def _spending(lab: FaultLab) -> Iterator[str]:
 
 def _rows(lab: FaultLab) -> Iterator[str]:
     """The database is sound, nothing in it is left open, and the thread is listed as what it is."""
-    with closing(sqlite3.connect(lab.home / DATABASE_NAME)) as connection:
-        sound = [text for (text,) in connection.execute("PRAGMA integrity_check")]
-        started = connection.execute("SELECT thread_id, tool FROM journal WHERE status = 'started'").fetchall()
-        row = "SELECT state, turns, title FROM threads WHERE id = ?"
-        (state, turns, title) = connection.execute(row, (lab.record.newest("thread"),)).fetchone()
-    if sound != ["ok"]:
+    sound, started, threads = lab.rows(
+        "SELECT 'ok'" if lab.url else "PRAGMA integrity_check",
+        "SELECT thread_id, tool FROM journal WHERE status = 'started'",
+        "SELECT id, state, turns, title FROM threads",
+    )
+    state, turns, title = {id: rest for id, *rest in threads}[lab.record.newest("thread")]
+    if sound != [("ok",)]:
         yield f"integrity_check: {sound[:3]}"
     if started:
         yield f"calls are open in the journal at the end: {started}"

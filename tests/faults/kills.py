@@ -1,7 +1,8 @@
 """A warm parent whose children are killed by SIGKILL at random moments, until the scenario is through.
 
-Run as `python -m tests.faults.kills FOLDER SEED KILLS`; prints a JSON line a trial. A moment is a database statement,
-counted in the child, or a time, kept by the parent; both are drawn from the seed and the length of a whole life.
+Run as `python -m tests.faults.kills FOLDER SEED KILLS [SERVER]`; prints a JSON line a trial. SERVER is the folder of a
+PostgreSQL server, on which each lab gets a database. A moment is a statement for the database, counted in the child, or
+a time, kept by the parent; both are drawn from the seed and the length of a whole life.
 """
 
 import gc
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.postgres import PostgresServer
 from tests.faults.forks import Moment, Whole, life, whole_life
 from tests.faults.invariants import broken
 from tests.faults.lab import FaultLab, bash_effect
@@ -39,6 +41,7 @@ def trial(lab: FaultLab, scenario: Scenario, whole: Whole) -> dict[str, Any]:
         status = life(lab, scenario, moment)
         if os.WIFSIGNALED(status):
             moments.append(vars(moment))
+            lab.await_release()
         if status and not (os.WIFSIGNALED(status) and moment != Moment()):
             return {"kills": moments, "broken": [f"a life ended with the wait status {status}"]}
         if not status:
@@ -46,10 +49,12 @@ def trial(lab: FaultLab, scenario: Scenario, whole: Whole) -> dict[str, Any]:
     return {"kills": moments, "broken": [f"not through after {MAX_LIVES} lives"]}
 
 
-def main(folder: Path, seed: str, kills: int) -> None:
+def main(folder: Path, seed: str, kills: int, server: str = "") -> None:
     """Trials until there were so many kills, the next one always where there were fewest."""
     scenarios = [make(bash_effect) for make in SCENARIOS]
-    wholes = [whole_life(folder / f"whole-{scenario.name}", scenario) for scenario in scenarios]
+    new_database = PostgresServer(Path(server)).new_database if server else str
+    labs = [scenario.lab(folder / f"whole-{scenario.name}", url=new_database()) for scenario in scenarios]
+    wholes = [whole_life(lab, scenario) for lab, scenario in zip(labs, scenarios, strict=True)]
     gc.freeze()
     killed = [0] * len(scenarios)
     number = 0
@@ -57,7 +62,7 @@ def main(folder: Path, seed: str, kills: int) -> None:
         place = killed.index(min(killed))
         scenario = scenarios[place]
         root = folder / f"{seed}-{number}-{scenario.name}"
-        lab = scenario.lab(root, f"{seed}/{number}")
+        lab = scenario.lab(root, f"{seed}/{number}", new_database())
         found = trial(lab, scenario, wholes[place])
         killed[place] += len(found["kills"])
         number += 1
@@ -67,4 +72,4 @@ def main(folder: Path, seed: str, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

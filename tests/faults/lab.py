@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from ml_intern.graph.context import RunOptions
 from ml_intern.graph.events import Emit
 from ml_intern.models.gateway import ModelReply, ModelRequest, Models
 from ml_intern.session.agent import AgentSession
-from ml_intern.store.store import Store
+from ml_intern.store.store import DATABASE_NAME, Store
 from ml_intern.tools.registry import create_builtin_tools
 
 LOG = "log"
@@ -128,6 +130,8 @@ class FaultLab:
 
     root: Path
     seed: str = ""
+    url: str = ""
+    """The PostgreSQL database with the threads; "" for the file in the home."""
     tools: Mapping[str, ToolSpec] = field(default_factory=lambda: TOOLS)
 
     @property
@@ -155,6 +159,26 @@ class FaultLab:
             (self.root / f"{name}.yaml").write_text(yaml.safe_dump(list(steps)))
         return self
 
+    async def store(self) -> Store:
+        """The lab's store, opened."""
+        return await Store.open(self.home, url=self.url)
+
+    def rows(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """What the queries find in the lab's database."""
+        if self.url:
+            import psycopg
+
+            with psycopg.connect(self.url, options="-c search_path=ml_intern") as server:
+                return [server.execute(query.encode()).fetchall() for query in queries]
+        with closing(sqlite3.connect(self.home / DATABASE_NAME)) as connection:
+            return [connection.execute(query).fetchall() for query in queries]
+
+    def await_release(self) -> None:
+        """Wait until the server has noticed that the process of the lab's thread is gone."""
+        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        while self.url and self.rows(others) != [[]]:
+            time.sleep(0.02)
+
     def model(self, name: str) -> str:
         """The id of the model that plays the script `name`."""
         return f"scripted:{self.root / f'{name}.yaml'}"
@@ -168,7 +192,7 @@ class FaultLab:
     async def session(self, thread: str | None, **choices: Any) -> AsyncIterator[AgentSession]:
         """A session on the lab's thread, or on a new one."""
         given = {"model": self.model("main"), "workspace": str(self.workspace), "approval_mode": "auto", **choices}
-        async with await Store.open(self.home) as store:
+        async with await self.store() as store:
             models = WatchedModels(store.ledger)
             models.record = self.record
             session = await AgentSession.open(store, models, self.tools, RunOptions(**given), thread=thread)

@@ -36,9 +36,9 @@ class Scenario:
     child_steps: Sequence[Step] = ()
     files: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def lab(self, root: Path, seed: str = "") -> FaultLab:
+    def lab(self, root: Path, seed: str = "", url: str = "") -> FaultLab:
         """A lab in a new folder, ready for the scenario."""
-        return FaultLab(root, seed).prepare(self.files, self.scripts())
+        return FaultLab(root, seed, url).prepare(self.files, self.scripts())
 
     def scripts(self) -> dict[str, Sequence[Step]]:
         """The scripts by name."""

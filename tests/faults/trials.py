@@ -24,9 +24,11 @@ def outcomes(module: str, *words: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in parent.stdout.splitlines()]
 
 
-def half_of_the_trials(module: str, folder: Path, half: str, processes: int = PROCESSES) -> list[dict[str, Any]]:
+def half_of_the_trials(
+    module: str, folder: Path, half: str, *more: object, processes: int = PROCESSES
+) -> list[dict[str, Any]]:
     """What came of half of the trials of `module`; none of them found anything broken."""
-    trials = outcomes(module, folder, f"{SEED}{half}", processes // 2)
+    trials = outcomes(module, folder, f"{SEED}{half}", processes // 2, *more)
     broken = [trial for trial in trials if trial["broken"]]
     assert not broken, broken
     return trials

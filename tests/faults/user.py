@@ -11,7 +11,6 @@ from ml_intern.graph.events import Event
 from ml_intern.graph.operations import Decision, ExecApproval, Fork
 from ml_intern.graph.state import is_user_message
 from ml_intern.session.agent import AgentSession
-from ml_intern.store.store import Store
 from tests.faults.lab import LOG, FaultLab
 from tests.faults.scenarios import Action, Scenario
 
@@ -56,13 +55,13 @@ class User:
             return str(known)
         if not self.lab.home.exists():
             return None
-        async with await Store.open(self.lab.home) as store:
+        async with await self.lab.store() as store:
             rows = await store.threads.list()
         return rows[0].id if rows else None
 
     async def _queued(self, thread: str) -> int:
         """How many messages wait on the thread."""
-        async with await Store.open(self.lab.home) as store:
+        async with await self.lab.store() as store:
             return len(await store.queue.list(thread))
 
     async def _settle(self, session: AgentSession, queued: int) -> None:

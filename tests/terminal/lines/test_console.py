@@ -106,6 +106,18 @@ async def test_lines_are_taken_and_a_backslash_continues_them() -> None:
         assert shown.typist.lines == ["one", "two \nthree", "open"]
 
 
+async def test_a_message_is_not_repeated_where_it_was_typed() -> None:
+    async with plain() as shown:
+        screen = shown.transcript
+        screen.line("hello")
+        await shown.shows("> ")
+        shown.type("typed at the prompt\n")
+        await shown.until(lambda: shown.typist.lines == ["typed at the prompt"])
+        for text in ("typed at the prompt", "typed during a turn"):
+            screen.said(text)
+        assert "typed at the prompt" not in await shown.shows("typed during a turn")
+
+
 async def test_each_call_is_approved_by_a_number_or_rejected_by_a_sentence(tmp_path: Path) -> None:
     async with plain() as shown:
         outcome = asyncio.ensure_future(Approvals(shown.console, CALLS, tmp_path).outcome())
