@@ -77,8 +77,8 @@ def _count_round_trips(count: Callable[[object], None]) -> None:
         count(connection)
         return await wait_async(connection, *arguments, **options)
 
-    psycopg.Connection.wait = counted  # type: ignore[method-assign]
-    psycopg.AsyncConnection.wait = counted_async  # type: ignore[method-assign]
+    psycopg.Connection.wait = counted  # type: ignore[assignment,method-assign]
+    psycopg.AsyncConnection.wait = counted_async  # type: ignore[assignment,method-assign]
 
 
 def fork(work: Callable[[], None]) -> int:
