@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,7 @@ OPENING_SECONDS: Final = 15.0
 MAX_OPENING: Final = 240.0
 MAX_PAUSE: Final = 60.0
 ENDING_SECONDS: Final = 30.0
+CANCEL_SECONDS: Final = 1.0
 RUNNER = "ml_intern.session.team.runner"
 
 
@@ -66,6 +67,11 @@ class _ThreadProcess:
         """Kill the process, which has not locked its thread, if it had the time for it: it was stopped or hangs."""
         if self._pid and time.monotonic() - self._began > self._opening_seconds:
             self.was_stuck = True
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the process, if it has told its id."""
+        if self._pid:
             with suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
 
@@ -96,13 +102,11 @@ class Worker:
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await _cancel(tasks)
             await self._end_all()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        for task in tasks:
+            if not task.cancelled() and (problem := task.exception()):
+                raise problem
 
     async def metrics(self) -> str:
         """Return the figures of this worker and of the database in Prometheus' format. Raises the store's errors."""
@@ -213,7 +217,16 @@ class Worker:
         tasks = list(self._tasks.values())
         if tasks:
             await asyncio.wait(tasks, timeout=ENDING_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for process in self._running.values():  # what they left unfinished, another worker continues
+            process.kill()
+        await _cancel(tasks)
         self._processes.close()
+
+
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a library may take a cancellation for an error of its own."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_SECONDS)

@@ -30,19 +30,27 @@ def cluster(folder: Path) -> Iterator[Path]:
         _await((folder / "munge.socket").exists, folder)
         stack.enter_context(_daemon(folder, ["slurmctld", "-D", "-c", "-f", str(configuration)]))
         stack.enter_context(_daemon(folder, ["slurmd", "-D", "-N", host, "-f", str(configuration)]))
-        environment = {**os.environ, "SLURM_CONF": str(configuration)}
-
-        def is_idle() -> bool:
-            said = subprocess.run(
-                ["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False
-            )
-            return said.stdout.strip() == "idle"
-
-        _await(is_idle, folder)
+        _await(lambda: _states(configuration) == {"idle"}, folder)
         try:
             yield configuration
         finally:
-            subprocess.run(["scancel", "--user", _user()], env=environment, check=False)
+            _run(configuration, "scancel", "--user", _user())
+
+
+def free_the_node(configuration: Path) -> None:
+    """Cancel all jobs, and wait until the node takes the next one: it cleans up after each."""
+    _run(configuration, "scancel", "--user", _user())
+    _await(lambda: _states(configuration) == {"idle"}, configuration.parent)
+
+
+def _states(configuration: Path) -> set[str]:
+    """The states of the node, one by partition."""
+    return set(_run(configuration, "sinfo", "-h", "-o", "%T").split())
+
+
+def _run(configuration: Path, *command: str) -> str:
+    environment = {**os.environ, "SLURM_CONF": str(configuration)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 def _munged(folder: Path) -> list[str]:
@@ -103,7 +111,7 @@ def _await(holds: Callable[[], bool], folder: Path) -> None:
     while not holds():
         if time.monotonic() > deadline:
             texts = [path.read_text(errors="replace")[-500:] for path in sorted(folder.glob("*.txt"))]
-            raise RuntimeError("the cluster did not start: " + " | ".join(texts))
+            raise RuntimeError("the node is not idle: " + " | ".join(texts))
         time.sleep(0.1)
 
 

@@ -17,7 +17,7 @@ from ml_intern.runs.poll import poll, stop
 from ml_intern.store.runs import RunRow
 from tests.execution.conftest import Bench, until
 from tests.runs.remote.conftest import RemoteBench, check_that_everything_ends
-from tests.runs.remote.slurm import cluster, missing_programs
+from tests.runs.remote.slurm import cluster, free_the_node, missing_programs
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def box(bench: Bench, configuration: Path, tmp_path: Path, monkeypatch: pytest.M
     found.target = {"kind": "slurm", "workdir": str(tmp_path / "there"), "squeue_s": 0.5}
     found.patience = 100  # the longest test takes 29 s on a quiet machine
     yield found
-    subprocess.run(["scancel", "--user", str(os.getuid())], check=True)
+    free_the_node(configuration)
 
 
 def jobs_in_queue(name: str) -> list[str]:
